@@ -1,0 +1,3 @@
+//! shipperd: a read-only OCI registry that serves image bundles where they lie, and makes them.
+//!
+//! Modules in reading order; each imports only those above it (conformance/layering.rs).
