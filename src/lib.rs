@@ -1,3 +1,5 @@
 //! shipperd: a read-only OCI registry that serves image bundles where they lie, and makes them.
 //!
 //! Modules in reading order; each imports only those above it (conformance/layering.rs).
+
+pub mod extent;

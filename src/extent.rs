@@ -1,0 +1,129 @@
+//! A run of bytes in a file, read at an offset.
+//!
+//! What lets a blob travel from a bundle to a socket without being copied:
+//! readers make extents, `Source` passes them on, the server sends them.
+
+use std::fs::File;
+use std::io::{self, IoSliceMut};
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+
+use rustix::io::{Errno, ReadWriteFlags};
+
+/// A run of bytes in an open file.
+#[derive(Clone, Debug)]
+pub struct Extent {
+    file: Arc<File>,
+    offset: u64,
+    length: u64,
+}
+
+impl Extent {
+    /// Names `length` bytes of `file` from `offset`, or nothing if that overflows.
+    #[must_use]
+    pub fn new(file: Arc<File>, offset: u64, length: u64) -> Option<Self> {
+        offset.checked_add(length)?;
+        Some(Self { file, offset, length })
+    }
+
+    /// Names the whole of `file` as it is now.
+    ///
+    /// # Errors
+    ///
+    /// When the file's size cannot be asked for.
+    pub fn whole(file: Arc<File>) -> io::Result<Self> {
+        let length = file.metadata()?.len();
+        Ok(Self { file, offset: 0, length })
+    }
+
+    /// The number of bytes.
+    #[must_use]
+    pub fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// Where the run begins in its file.
+    #[must_use]
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// The part from `start`, at most `length` long; empty past the end.
+    #[must_use]
+    pub fn slice(&self, start: u64, length: u64) -> Self {
+        let start = start.min(self.length);
+        Self {
+            file: Arc::clone(&self.file),
+            offset: self.offset + start,
+            length: length.min(self.length - start),
+        }
+    }
+
+    /// Fills `buffer` from `position` within the extent, or fails.
+    ///
+    /// # Errors
+    ///
+    /// When the buffer reaches past the extent, or the file cannot be read or
+    /// has become shorter.
+    pub fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<()> {
+        self.within(buffer.len(), position)?;
+        self.file.read_exact_at(buffer, self.offset + position)
+    }
+
+    /// Reads what the page cache holds at `position`, without waiting for the disk.
+    ///
+    /// Answers how many bytes came; 0 when none is at hand (or the file system
+    /// cannot tell), and the caller must use [`Extent::read_at`] where it may wait.
+    ///
+    /// # Errors
+    ///
+    /// When the buffer reaches past the extent, or the file cannot be read.
+    pub fn read_cached(&self, buffer: &mut [u8], position: u64) -> io::Result<usize> {
+        self.within(buffer.len(), position)?;
+        let mut buffers = [IoSliceMut::new(buffer)];
+        let flags = ReadWriteFlags::NOWAIT;
+        match rustix::io::preadv2(&*self.file, &mut buffers, self.offset + position, flags) {
+            Ok(read) => Ok(read),
+            Err(Errno::AGAIN | Errno::OPNOTSUPP | Errno::NOSYS | Errno::INTR) => Ok(0),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn within(&self, wanted: usize, position: u64) -> io::Result<()> {
+        let wanted = u64::try_from(wanted).unwrap_or(u64::MAX);
+        match position.checked_add(wanted) {
+            Some(end) if end <= self.length => Ok(()),
+            _ => Err(io::ErrorKind::UnexpectedEof.into()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    #[test]
+    fn reads_stay_within() {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(b"0123456789").unwrap();
+        let extent = Extent::new(Arc::new(file), 2, 5).unwrap();
+        let mut buffer = [0; 3];
+        extent.read_at(&mut buffer, 2).unwrap();
+        assert_eq!(&buffer, b"456");
+        assert!(extent.read_at(&mut buffer, 3).is_err());
+        assert!(extent.read_at(&mut buffer, u64::MAX).is_err());
+        assert_eq!(extent.slice(4, 99).length(), 1);
+        assert_eq!(extent.slice(99, 1).length(), 0);
+        let cached = extent.read_cached(&mut buffer, 0).unwrap();
+        assert!(cached == 0 || buffer.get(..cached) == b"234".get(..cached));
+    }
+
+    #[test]
+    fn a_shorter_file_is_an_error_not_zeros() {
+        let file = tempfile::tempfile().unwrap();
+        file.set_len(4).unwrap();
+        let extent = Extent::new(Arc::new(file), 0, 8).unwrap();
+        assert!(extent.read_at(&mut [0; 8], 0).is_err());
+    }
+}
