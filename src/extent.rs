@@ -2,13 +2,75 @@
 //!
 //! What lets a blob travel from a bundle to a socket without being copied:
 //! readers make extents, `Source` passes them on, the server sends them.
+//! Only what a foreign tool compressed is a [`ReadAt`] instead.
 
+use std::fmt;
 use std::fs::File;
 use std::io::{self, IoSliceMut};
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use rustix::io::{Errno, ReadWriteFlags};
+
+/// Bytes that can be read at any position: a run of a file, or decompressed on the way.
+#[derive(Clone, Debug)]
+pub enum Content {
+    /// Bytes as they lie in a file.
+    Extent(Extent),
+    /// Bytes that cost work to make, such as a compressed file of a squashfs image.
+    Packed(Arc<dyn ReadAt>),
+}
+
+impl Content {
+    /// The number of bytes.
+    #[must_use]
+    pub fn length(&self) -> u64 {
+        match self {
+            Self::Extent(extent) => extent.length(),
+            Self::Packed(packed) => packed.length(),
+        }
+    }
+
+    /// Fills `buffer` from `position`, or fails; may wait for the disk or a decompressor.
+    ///
+    /// # Errors
+    ///
+    /// When the buffer reaches past the end, or the bytes cannot be read or decompressed.
+    pub fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<()> {
+        match self {
+            Self::Extent(extent) => extent.read_at(buffer, position),
+            Self::Packed(packed) => packed.read_at(buffer, position),
+        }
+    }
+
+    /// Reads all of it when it is at most `limit` bytes long.
+    ///
+    /// # Errors
+    ///
+    /// `FileTooLarge` when it is longer than `limit`; otherwise as [`Content::read_at`].
+    pub fn read_all(&self, limit: u64) -> io::Result<Vec<u8>> {
+        let length = match usize::try_from(self.length()) {
+            Ok(length) if self.length() <= limit => length,
+            _ => return Err(io::ErrorKind::FileTooLarge.into()),
+        };
+        let mut bytes = vec![0; length];
+        self.read_at(&mut bytes, 0)?;
+        Ok(bytes)
+    }
+}
+
+/// Bytes that cost work to make; reading may block and must not happen in async code.
+pub trait ReadAt: fmt::Debug + Send + Sync {
+    /// The number of bytes.
+    fn length(&self) -> u64;
+
+    /// Fills `buffer` from `position`, or fails.
+    ///
+    /// # Errors
+    ///
+    /// When the buffer reaches past the end, or the bytes cannot be read or decompressed.
+    fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<()>;
+}
 
 /// A run of bytes in an open file.
 #[derive(Clone, Debug)]

@@ -3,3 +3,4 @@
 //! Modules in reading order; each imports only those above it (conformance/layering.rs).
 
 pub mod extent;
+pub mod bundle;
