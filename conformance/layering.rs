@@ -5,7 +5,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each module, lowest first, and the modules it may import.
-const LAYERS: &[(&str, &[&str])] = &[("extent", &[]), ("bundle", &["extent"])];
+const LAYERS: &[(&str, &[&str])] = &[
+    ("oci", &[]),
+    ("extent", &[]),
+    ("bundle", &["oci", "extent"]),
+];
 
 #[test]
 fn layers_are_listed_lowest_first() {

@@ -2,5 +2,6 @@
 //!
 //! Modules in reading order; each imports only those above it (conformance/layering.rs).
 
+pub mod oci;
 pub mod extent;
 pub mod bundle;
