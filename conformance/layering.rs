@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 const LAYERS: &[(&str, &[&str])] = &[
     ("oci", &[]),
     ("extent", &[]),
+    ("verification", &["oci", "extent"]),
     ("bundle", &["oci", "extent"]),
 ];
 

@@ -4,4 +4,5 @@
 
 pub mod oci;
 pub mod extent;
+pub mod verification;
 pub mod bundle;
