@@ -9,6 +9,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("oci", &[]),
     ("extent", &[]),
     ("verification", &["oci", "extent"]),
+    ("source", &["oci", "extent", "verification"]),
     ("bundle", &["oci", "extent"]),
 ];
 

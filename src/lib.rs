@@ -5,4 +5,5 @@
 pub mod oci;
 pub mod extent;
 pub mod verification;
+pub mod source;
 pub mod bundle;
