@@ -11,6 +11,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("verification", &["oci", "extent"]),
     ("source", &["oci", "extent", "verification"]),
     ("bundle", &["oci", "extent"]),
+    ("content", &["oci", "extent", "verification", "source", "bundle"]),
 ];
 
 #[test]

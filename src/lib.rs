@@ -7,3 +7,4 @@ pub mod extent;
 pub mod verification;
 pub mod source;
 pub mod bundle;
+pub mod content;

@@ -1,0 +1,65 @@
+//! The one cell that changes: what is served now.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use serde::Serialize;
+
+/// Holds what is served now and swaps it whole.
+///
+/// A request takes it once and keeps it to its end, so it sees one state of things.
+#[derive(Debug)]
+pub struct Live<S> {
+    cell: ArcSwap<Served<S>>,
+}
+
+/// What is served, and how each file it comes from fares.
+#[derive(Debug)]
+pub struct Served<S> {
+    /// The content.
+    pub source: S,
+    /// The files, in the order they were given or found.
+    pub bundles: Vec<Status>,
+}
+
+/// How one file fares.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub struct Status {
+    /// The file.
+    pub path: PathBuf,
+    /// Whether it is served.
+    pub state: State,
+    /// Why it is not, or what about it is worth saying.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+}
+
+/// Whether a file is served.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// Its content is served.
+    Live,
+    /// It is not whole yet, or something it builds on is missing.
+    Waiting,
+    /// It cannot be served as it is.
+    Refused,
+}
+
+impl<S> Live<S> {
+    /// Begins with this.
+    pub fn new(served: Served<S>) -> Self {
+        Self { cell: ArcSwap::from_pointee(served) }
+    }
+
+    /// What is served now.
+    pub fn current(&self) -> Arc<Served<S>> {
+        self.cell.load_full()
+    }
+
+    /// Serves this from now on; requests under way end with what they began with.
+    pub fn replace(&self, served: Served<S>) {
+        self.cell.store(Arc::new(served));
+    }
+}

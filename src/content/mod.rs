@@ -1,0 +1,3 @@
+//! What is being served: immutable snapshots, and one cell that changes.
+
+pub mod live;
