@@ -7,11 +7,12 @@ use std::path::{Path, PathBuf};
 /// Each module, lowest first, and the modules it may import.
 const LAYERS: &[(&str, &[&str])] = &[
     ("oci", &[]),
+    ("imageset", &["oci"]),
     ("extent", &[]),
     ("verification", &["oci", "extent"]),
     ("source", &["oci", "extent", "verification"]),
-    ("bundle", &["oci", "extent"]),
-    ("content", &["oci", "extent", "verification", "source", "bundle"]),
+    ("bundle", &["oci", "imageset", "extent"]),
+    ("content", &["oci", "imageset", "extent", "verification", "source", "bundle"]),
 ];
 
 #[test]

@@ -3,6 +3,7 @@
 //! Modules in reading order; each imports only those above it (conformance/layering.rs).
 
 pub mod oci;
+pub mod imageset;
 pub mod extent;
 pub mod verification;
 pub mod source;

@@ -13,26 +13,9 @@ use bytes::Bytes;
 use futures_util::Stream;
 
 use crate::extent::Content;
-use crate::oci::{Descriptor, Digest, MediaType, Registry, Repository, Tag, TagOrDigest};
+pub use crate::oci::Name;
+use crate::oci::{Descriptor, Digest, MediaType, Repository, Tag, TagOrDigest};
 use crate::verification::Verification;
-
-/// A repository as somebody asks for it: the path, and the registry if they say which.
-#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub struct Name {
-    /// The registry meant: the host of a reference, or a mirror request's `?ns=`.
-    pub registry: Option<Registry>,
-    /// The path.
-    pub repository: Repository,
-}
-
-impl fmt::Display for Name {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.registry {
-            Some(registry) => write!(f, "{registry}/{}", self.repository),
-            None => write!(f, "{}", self.repository),
-        }
-    }
-}
 
 /// The bytes of a manifest or index, exactly as its author wrote them.
 #[derive(Clone, Debug)]

@@ -17,7 +17,7 @@ pub use layout::{
 };
 pub use manifest::{Child, MAX_MANIFEST_SIZE, Manifest, Role};
 pub use media_type::MediaType;
-pub use reference::{Reference, Registry, Repository, Tag, TagOrDigest};
+pub use reference::{Name, Reference, Registry, Repository, Tag, TagOrDigest};
 pub use wire::{ErrorBody, ErrorCode, ErrorEntry};
 
 /// Why a word is not what it should be.

@@ -125,6 +125,24 @@ impl Registry {
     }
 }
 
+/// A repository as somebody names it: the path, and the registry if they say which.
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Name {
+    /// The registry meant: the host of a reference, or a mirror request's `?ns=`.
+    pub registry: Option<Registry>,
+    /// The path.
+    pub repository: Repository,
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.registry {
+            Some(registry) => write!(f, "{registry}/{}", self.repository),
+            None => write!(f, "{}", self.repository),
+        }
+    }
+}
+
 /// What a request names in a repository.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum TagOrDigest {
@@ -168,6 +186,12 @@ pub struct Reference {
 }
 
 impl Reference {
+    /// The repository with its registry.
+    #[must_use]
+    pub fn name(&self) -> Name {
+        Name { registry: Some(self.registry.clone()), repository: self.repository.clone() }
+    }
+
     /// What to ask a registry for: the digest if there is one, else the tag, else `latest`.
     #[must_use]
     pub fn target(&self) -> TagOrDigest {

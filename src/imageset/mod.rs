@@ -1,0 +1,3 @@
+//! What a user asked to carry, and which edition of it this is. Pure: no I/O.
+
+pub mod record;
