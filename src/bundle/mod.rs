@@ -5,3 +5,5 @@
 //! what the tree means (an OCI layout, …) becomes an index of its content.
 
 pub mod tree;
+pub mod directory;
+pub mod archive;

@@ -9,6 +9,18 @@ use std::sync::Arc;
 
 use crate::extent::{Content, Extent, ReadAt};
 
+/// How many files a container may hold: several times the largest bundle foreseen.
+pub const MAX_FILES: usize = 1 << 20;
+
+/// A file of a container that is left out, and why.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Omission {
+    /// Its name in the container, as far as it can be shown.
+    pub path: String,
+    /// Why it is left out.
+    pub reason: &'static str,
+}
+
 /// The regular files of a container by their path: relative, `/`-separated, no `.` or `..`.
 #[derive(Debug, Default)]
 pub struct Tree {
@@ -70,6 +82,11 @@ impl Tree {
         true
     }
 
+    /// Adds a file in the place of one of the same name.
+    pub fn replace(&mut self, path: &str, stored: Stored) {
+        self.files.insert(path.into(), stored);
+    }
+
     /// The file at `path`.
     #[must_use]
     pub fn get(&self, path: &str) -> Option<&Stored> {
@@ -94,5 +111,53 @@ impl Tree {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.files.is_empty()
+    }
+}
+
+/// The path of a member as a [`Tree`] has it, or nothing if it is absolute, points up or is no text.
+#[must_use]
+pub fn clean(path: &[u8]) -> Option<String> {
+    join("", path)
+}
+
+/// Where `path` leads from the directory `base`, or nothing if that is outside of the container.
+#[must_use]
+pub fn join(base: &str, path: &[u8]) -> Option<String> {
+    let path = std::str::from_utf8(path).ok()?;
+    if path.starts_with('/') || path.contains('\0') {
+        return None;
+    }
+    let mut components: Vec<&str> = base.split('/').filter(|part| !part.is_empty()).collect();
+    for component in path.split('/') {
+        match component {
+            "" | "." => {}
+            ".." => {
+                components.pop()?;
+            }
+            name => components.push(name),
+        }
+    }
+    (!components.is_empty()).then(|| components.join("/"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_stay_inside() {
+        for (base, path, expected) in [
+            ("", "a/b", Some("a/b")),
+            ("", "./a//b/", Some("a/b")),
+            ("x/y", "../z", Some("x/z")),
+            ("x", "../../z", None),
+            ("", "/etc", None),
+            ("", "..", None),
+            ("", ".", None),
+            ("", "a\0b", None),
+        ] {
+            assert_eq!(join(base, path.as_bytes()).as_deref(), expected, "{base} {path}");
+        }
+        assert_eq!(clean(&[0xff, b'a']), None);
     }
 }

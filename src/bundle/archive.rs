@@ -1,0 +1,228 @@
+//! A tar archive as a container of files: one walk over its headers, no body is read.
+//!
+//! ```text
+//! header 512 | body, padded to 512 | header | … | 1024 zeros
+//! ```
+//!
+//! ustar, GNU and pax headers: <https://pubs.opengroup.org/onlinepubs/9799919799/utilities/pax.html>
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, BufReader};
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+
+use super::tree::{self, Stored, Tree};
+use crate::extent::Extent;
+
+/// How many links may follow one another.
+const MAX_HOPS: usize = 8;
+/// Two zero blocks end an archive; without them it is a part of one.
+const END: u64 = 1024;
+
+/// Reads which files an archive holds.
+///
+/// Links count as the file they point to when the archive holds it.
+///
+/// # Errors
+///
+/// When the headers are not those of a tar archive, or the file ends before the archive does.
+pub fn read(file: &Arc<File>) -> io::Result<(Tree, Vec<tree::Omission>)> {
+    let length = file.metadata()?.len();
+    let mut tree = Tree::default();
+    let mut links = BTreeMap::new();
+    let mut omissions = Vec::new();
+    // Of one entry after the other only the headers are wanted: a small buffer, and seeks.
+    let reader = BufReader::with_capacity(4096, At { file, position: 0, length });
+    let mut archive = tar::Archive::new(reader);
+    let mut end = 0;
+    for entry in archive.entries_with_seek()? {
+        let entry = entry?;
+        if tree.len() + links.len() >= tree::MAX_FILES {
+            return Err(io::Error::other(format!("more than {} files", tree::MAX_FILES)));
+        }
+        let shown = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+        let (offset, size) = (entry.raw_file_position(), entry.size());
+        let kind = entry.header().entry_type();
+        if kind.is_dir() {
+            continue;
+        }
+        let Some(path) = tree::clean(&entry.path_bytes()) else {
+            omissions.push(tree::Omission { path: shown, reason: "its name is no clean path" });
+            continue;
+        };
+        if kind.is_hard_link() || kind.is_symlink() {
+            let target = entry.link_name_bytes().unwrap_or_default();
+            let base = if kind.is_symlink() { parent(&path) } else { "" };
+            if let Some(target) = tree::join(base, &target) {
+                links.insert(path, target);
+            } else {
+                let reason = "it is a link that points out";
+                omissions.push(tree::Omission { path: shown, reason });
+            }
+            continue;
+        }
+        if !kind.is_file() && !kind.is_contiguous() {
+            omissions.push(tree::Omission { path: shown, reason: "it is not a regular file" });
+            continue;
+        }
+        match offset.checked_add(size) {
+            Some(finish) if finish <= length => end = finish,
+            _ => {
+                let message = format!("ends at byte {length}, within {shown:?}");
+                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, message));
+            }
+        }
+        let extent =
+            Extent::new(Arc::clone(file), offset, size).ok_or(io::ErrorKind::InvalidData)?;
+        // As extraction does: the last of a name wins.
+        tree.replace(&path, Stored::Extent(extent));
+    }
+    ended(file, end, length)?;
+    resolve(&mut tree, &links, &mut omissions);
+    Ok((tree, omissions))
+}
+
+/// Fails when the end marker is missing: the archive is a part of one.
+fn ended(file: &File, end: u64, length: u64) -> io::Result<()> {
+    let rest = length.saturating_sub(end.next_multiple_of(512));
+    let mut marker = [0; 512];
+    let at = length.checked_sub(512);
+    if rest < END || at.is_none_or(|at| file.read_exact_at(&mut marker, at).is_err()) {
+        let message = format!("ends at byte {length} without the end marker of a tar archive");
+        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, message));
+    }
+    Ok(())
+}
+
+fn parent(path: &str) -> &str {
+    path.rsplit_once('/').map_or("", |(parent, _)| parent)
+}
+
+fn resolve(tree: &mut Tree, links: &BTreeMap<String, String>, omissions: &mut Vec<tree::Omission>) {
+    for (path, first) in links {
+        let mut target = first;
+        for _ in 0..MAX_HOPS {
+            match links.get(target) {
+                Some(next) => target = next,
+                None => break,
+            }
+        }
+        if let Some(stored) = tree.get(target).cloned() {
+            tree.insert(path, stored);
+        } else {
+            let reason = "it is a link to no regular file of the archive";
+            omissions.push(tree::Omission { path: path.clone(), reason });
+        }
+    }
+}
+
+/// The file, read from a position of our own: other readers share the handle.
+struct At<'a> {
+    file: &'a File,
+    position: u64,
+    length: u64,
+}
+
+impl io::Read for At<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.file.read_at(buffer, self.position)?;
+        self.position += read as u64;
+        Ok(read)
+    }
+}
+
+impl io::Seek for At<'_> {
+    fn seek(&mut self, to: io::SeekFrom) -> io::Result<u64> {
+        let position = match to {
+            io::SeekFrom::Start(position) => Some(position),
+            io::SeekFrom::Current(by) => self.position.checked_add_signed(by),
+            io::SeekFrom::End(by) => self.length.checked_add_signed(by),
+        };
+        self.position = position.ok_or(io::ErrorKind::InvalidInput)?;
+        Ok(self.position)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    fn archive(entries: &[(&str, tar::EntryType, &str)]) -> Vec<u8> {
+        let mut builder = tar::Builder::new(Vec::new());
+        for (path, kind, text) in entries {
+            let mut header = tar::Header::new_ustar();
+            header.set_entry_type(*kind);
+            let body = if kind.is_file() { text.as_bytes() } else { b"" };
+            header.set_size(body.len() as u64);
+            if kind.is_file() || kind.is_dir() {
+                // Not set_path: it refuses the hostile names that are wanted here.
+                header.as_mut_bytes()[..path.len()].copy_from_slice(path.as_bytes());
+                header.set_cksum();
+                builder.append(&header, body).unwrap();
+            } else {
+                header.as_mut_bytes()[..path.len()].copy_from_slice(path.as_bytes());
+                header.set_link_name_literal(text).unwrap();
+                header.set_cksum();
+                builder.append(&header, body).unwrap();
+            }
+        }
+        builder.into_inner().unwrap()
+    }
+
+    fn open(bytes: &[u8]) -> io::Result<(Tree, Vec<tree::Omission>)> {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(bytes).unwrap();
+        read(&Arc::new(file))
+    }
+
+    #[test]
+    fn files_and_links_but_nothing_outside() {
+        use tar::EntryType as T;
+        let bytes = archive(&[
+            ("./a/file", T::Regular, "123"),
+            ("a/link", T::Symlink, "../a/file"),
+            ("a/hard", T::Link, "a/file"),
+            ("a/hops", T::Symlink, "link"),
+            ("a/out", T::Symlink, "../../etc/passwd"),
+            ("../up", T::Regular, "x"),
+            ("/abs", T::Regular, "x"),
+            ("a/pipe", T::Fifo, ""),
+        ]);
+        let (tree, omissions) = open(&bytes).unwrap();
+        let files: Vec<_> = tree.below("").map(|(path, it)| (path, it.length())).collect();
+        assert_eq!(files, [("a/file", 3), ("a/hard", 3), ("a/hops", 3), ("a/link", 3)]);
+        assert_eq!(omissions.len(), 4, "{omissions:?}");
+        let content = tree.get("a/link").unwrap().open().unwrap();
+        assert_eq!(content.read_all(9).unwrap(), b"123");
+    }
+
+    #[test]
+    fn truncated_anywhere_is_an_error() {
+        let bytes = archive(&[
+            ("a", tar::EntryType::Regular, &"x".repeat(2000)),
+            ("b", tar::EntryType::Regular, "y"),
+        ]);
+        assert!(open(&bytes).is_ok());
+        for length in (0..bytes.len() - 512).step_by(100) {
+            assert!(open(&bytes[..length]).is_err(), "{length}");
+        }
+    }
+
+    #[test]
+    fn bit_flips_do_no_harm() {
+        let bytes =
+            archive(&[("a", tar::EntryType::Regular, "123"), ("b", tar::EntryType::Link, "a")]);
+        for position in 0..bytes.len() {
+            let mut copy = bytes.clone();
+            copy[position] ^= 1 << (position % 8);
+            if let Ok((tree, _)) = open(&copy) {
+                for (_, stored) in tree.below("") {
+                    assert!(stored.length() <= copy.len() as u64);
+                }
+            }
+        }
+    }
+}
