@@ -72,6 +72,24 @@ pub trait ReadAt: fmt::Debug + Send + Sync {
     fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<()>;
 }
 
+/// Bytes that lie in no file: a document made while opening a bundle.
+#[derive(Debug)]
+pub struct InMemory(pub Vec<u8>);
+
+impl ReadAt for InMemory {
+    fn length(&self) -> u64 {
+        self.0.len() as u64
+    }
+
+    fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<()> {
+        let start = usize::try_from(position).map_err(|_| io::ErrorKind::UnexpectedEof)?;
+        let end = start.checked_add(buffer.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
+        let bytes = self.0.get(start..end).ok_or(io::ErrorKind::UnexpectedEof)?;
+        buffer.copy_from_slice(bytes);
+        Ok(())
+    }
+}
+
 /// A run of bytes in an open file.
 #[derive(Clone, Debug)]
 pub struct Extent {

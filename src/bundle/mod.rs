@@ -2,8 +2,281 @@
 //!
 //! Synchronous and by position: nothing here names HTTP or is async.
 //! A container (directory, tar, squashfs) becomes a [`tree::Tree`] of files;
-//! what the tree means (an OCI layout, …) becomes an index of its content.
+//! what the tree means (an OCI layout, a docker-archive) becomes a [`ContentIndex`].
+//! A new container is an arm in [`contain`], a new meaning an arm in [`understand`].
 
 pub mod tree;
+pub mod format;
 pub mod directory;
 pub mod archive;
+pub mod index;
+pub mod layout;
+pub mod docker;
+pub mod edition;
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+pub use index::ContentIndex;
+
+use crate::imageset::record;
+use crate::oci::{self, Digest};
+use edition::Edition;
+use format::{Compression, Container};
+use tree::Tree;
+
+/// An opened bundle.
+#[derive(Debug)]
+pub struct Bundle {
+    /// Where it lies.
+    pub path: PathBuf,
+    /// What it was recognised as.
+    pub format: Format,
+    /// Which edition of which imageset it is, if it is one of ours.
+    pub edition: Option<Edition>,
+    /// What it holds.
+    pub index: ContentIndex,
+    /// What is wrong with it, while the rest can be used.
+    pub problems: Vec<Problem>,
+}
+
+/// What a bundle was recognised as.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Format {
+    /// How its files are kept.
+    pub container: Container,
+    /// What they mean.
+    pub meaning: Meaning,
+}
+
+/// What the files of a container mean.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Meaning {
+    /// A bundle of ours: an OCI image layout with an imageset record.
+    Bundle,
+    /// An OCI image layout.
+    Layout,
+    /// A docker-archive.
+    Docker,
+}
+
+impl std::fmt::Display for Format {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let container = match self.container {
+            Container::Directory => "directory",
+            Container::Squashfs => "squashfs",
+            Container::Tar => "tar",
+            Container::Compressed(_) | Container::Blank | Container::Unknown => "file",
+        };
+        let meaning = match self.meaning {
+            Meaning::Bundle => "bundle",
+            Meaning::Layout => "OCI layout",
+            Meaning::Docker => "docker-archive",
+        };
+        write!(f, "{meaning} ({container})")
+    }
+}
+
+/// Why a file cannot be opened as a bundle.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// It cannot be read.
+    #[error("cannot read it")]
+    Io(#[source] io::Error),
+    /// It ends before its content does: it was cut, or is still being copied.
+    #[error("it is not whole: {0}")]
+    NotWhole(String),
+    /// It is compressed as a whole.
+    #[error("it is compressed with {}; `{}` unwraps it", .0.tool().0, .0.tool().1)]
+    Compressed(Compression),
+    /// It is nothing that is known.
+    #[error("it is neither a squashfs image, a tar archive nor a directory")]
+    UnknownContainer,
+    /// It is a container of something else.
+    #[error("its {0} files are neither an OCI layout nor a docker-archive")]
+    UnknownMeaning(usize),
+    /// It is a broken tar archive.
+    #[error("its tar headers are broken")]
+    Archive(#[source] io::Error),
+    /// A file that its format demands is missing.
+    #[error("it has no {0:?}")]
+    NoFile(String),
+    /// A file of it cannot be read.
+    #[error("cannot read its {path:?}")]
+    File {
+        /// Which.
+        path: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// A document of it is not what it should be.
+    #[error(transparent)]
+    Document(#[from] oci::Error),
+    /// Its docker-archive manifest is not what it should be.
+    #[error("its {path:?} is no docker-archive document")]
+    Docker {
+        /// Which.
+        path: String,
+        /// Why.
+        source: serde_json::Error,
+    },
+    /// Its imageset record is not what it should be.
+    #[error(transparent)]
+    Record(#[from] record::Error),
+    /// It is not what its imageset record says.
+    #[error("its {path:?} is not what {} says: {found}, should be {expected}", record::RECORD_FILE)]
+    Altered {
+        /// Which file.
+        path: String,
+        /// What was recorded.
+        expected: String,
+        /// What is there.
+        found: String,
+    },
+    /// It holds more than an index can.
+    #[error("it has {0} blobs, more than can be indexed")]
+    TooMany(usize),
+}
+
+/// What is wrong with a bundle that can be used otherwise.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum Problem {
+    /// Bytes do not have the digest that names them.
+    #[error("{digest} is damaged{}", offset.map_or_else(String::new, |at| format!(", at byte {at}")))]
+    Damaged {
+        /// The name.
+        digest: Digest,
+        /// Where in the file they begin, where that can be said.
+        offset: Option<u64>,
+    },
+    /// What should be a manifest cannot be read as one.
+    #[error("{digest} cannot be read as a manifest: {reason}")]
+    Unreadable {
+        /// Its digest.
+        digest: Digest,
+        /// Why not.
+        reason: String,
+    },
+    /// It is named but not there.
+    #[error("{reference} is named, but its manifest {digest} is not there")]
+    MissingRoot {
+        /// The manifest.
+        digest: Digest,
+        /// Its name.
+        reference: String,
+    },
+    /// One name, two contents; the first counts.
+    #[error("{reference} is named twice; {digest} does not count")]
+    Duplicate {
+        /// The name.
+        reference: String,
+        /// The content that does not count.
+        digest: Digest,
+    },
+    /// Nothing says under which name it is to be served.
+    #[error("{digest} has no name")]
+    Nameless {
+        /// Its digest.
+        digest: Digest,
+    },
+    /// A file of the container was left out.
+    #[error("{path:?} is left out: {reason}")]
+    Omitted {
+        /// Its path.
+        path: String,
+        /// Why.
+        reason: &'static str,
+    },
+}
+
+/// Opens a bundle: finds out what it is and indexes what it holds.
+///
+/// Reads its tables and its manifests, never its layers. With `verify`, the digests of
+/// its manifests and of its documents are verified.
+///
+/// # Errors
+///
+/// When it cannot be used at all. What is wrong with parts of it is in [`Bundle::problems`].
+pub fn open(path: &Path, verify: bool) -> Result<Bundle, Error> {
+    let (container, tree, omissions) = contain(path)?;
+    let omitted = omissions.into_iter();
+    let mut problems: Vec<Problem> =
+        omitted.map(|it| Problem::Omitted { path: it.path, reason: it.reason }).collect();
+    let stem = stem(path);
+    let edition = edition::find(&tree, verify)?;
+    let understood = understand(&tree, edition.is_some(), stem.as_ref())?;
+    problems.extend(understood.problems);
+    let (index, more) = index::build(understood.blobs, understood.roots, verify)?;
+    problems.extend(more);
+    let format = Format { container, meaning: understood.meaning };
+    Ok(Bundle { path: path.to_owned(), format, edition, index, problems })
+}
+
+/// Whether `path` is a directory that is itself a bundle, rather than one that holds bundles.
+///
+/// # Errors
+///
+/// When it cannot be looked at.
+pub fn is_layout_directory(path: &Path) -> io::Result<bool> {
+    let has = |name: &str| path.join(name).try_exists();
+    Ok(has(oci::INDEX_FILE)? && (has(oci::LAYOUT_FILE)? || has("blobs")?))
+}
+
+fn contain(path: &Path) -> Result<(Container, Tree, Vec<tree::Omission>), Error> {
+    let file = Arc::new(File::open(path).map_err(Error::Io)?);
+    let container = format::sniff(&file).map_err(Error::Io)?;
+    let (tree, omissions) = match container {
+        Container::Directory => directory::read(path).map_err(Error::Io)?,
+        Container::Tar => archive::read(&file).map_err(|error| match error.kind() {
+            io::ErrorKind::UnexpectedEof => Error::NotWhole(error.to_string()),
+            _ => Error::Archive(error),
+        })?,
+        Container::Squashfs => return Err(Error::UnknownContainer),
+        Container::Compressed(compression) => return Err(Error::Compressed(compression)),
+        Container::Blank => return Err(Error::NotWhole("its beginning is still empty".to_owned())),
+        Container::Unknown => return Err(Error::UnknownContainer),
+    };
+    Ok((container, tree, omissions))
+}
+
+/// What the files of a container were understood as.
+struct Understood {
+    meaning: Meaning,
+    blobs: Vec<(Digest, tree::Stored)>,
+    roots: Vec<index::Root>,
+    problems: Vec<Problem>,
+}
+
+fn understand(
+    tree: &Tree,
+    ours: bool,
+    stem: Option<&oci::Repository>,
+) -> Result<Understood, Error> {
+    if layout::recognise(tree) {
+        let mut layout = layout::understand(tree, stem)?;
+        if ours {
+            layout.meaning = Meaning::Bundle;
+        }
+        return Ok(layout);
+    }
+    if docker::recognise(tree) {
+        return docker::understand(tree, stem);
+    }
+    Err(Error::UnknownMeaning(tree.len()))
+}
+
+/// Reads a document of a tree, at most `limit` bytes.
+fn read(tree: &Tree, path: &str, limit: u64) -> Result<Vec<u8>, Error> {
+    let stored = tree.get(path).ok_or_else(|| Error::NoFile(path.to_owned()))?;
+    let content = stored.open().and_then(|content| content.read_all(limit));
+    content.map_err(|source| Error::File { path: path.to_owned(), source })
+}
+
+/// The repository that nameless content of a file belongs to: the file's own name.
+fn stem(path: &Path) -> Option<oci::Repository> {
+    let name = path.file_name()?.to_str()?.to_ascii_lowercase();
+    let name = name.trim_end_matches(".tar").trim_end_matches(".oci");
+    name.parse().ok()
+}

@@ -49,6 +49,15 @@ impl Stored {
         }
     }
 
+    /// Where the bytes begin in the container's file, if they lie there as they are.
+    #[must_use]
+    pub fn offset(&self) -> Option<u64> {
+        match self {
+            Self::Extent(extent) => Some(extent.offset()),
+            Self::Packed(_) | Self::Path(..) => None,
+        }
+    }
+
     /// Makes the bytes readable.
     ///
     /// # Errors

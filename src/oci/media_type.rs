@@ -29,6 +29,8 @@ impl MediaType {
     pub const DOCKER_CONFIG: &str = "application/vnd.docker.container.image.v1+json";
     /// An uncompressed docker layer.
     pub const DOCKER_LAYER_TAR: &str = "application/vnd.docker.image.rootfs.diff.tar";
+    /// A docker layer compressed with gzip.
+    pub const DOCKER_LAYER_GZIP: &str = "application/vnd.docker.image.rootfs.diff.tar.gzip";
     /// What stands for an empty configuration: two bytes, `{}`.
     pub const OCI_EMPTY: &str = "application/vnd.oci.empty.v1+json";
     /// The manifest type that image-spec 1.1 dropped before its release; registries still hold some.
