@@ -1,3 +1,4 @@
 //! What a user asked to carry, and which edition of it this is. Pure: no I/O.
 
 pub mod record;
+pub mod sequence;
