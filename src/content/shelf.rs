@@ -1,0 +1,280 @@
+//! The files that are served, looked at again and again: what is new is opened, what is gone
+//! is dropped, what is unchanged stays as it is.
+
+use std::collections::{BTreeMap, HashSet};
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::live::{Served, State, Status};
+use super::overlay::Overlay;
+use super::snapshot::{Snapshot, Verify};
+use crate::bundle::{self, index::Absent};
+use crate::imageset::sequence;
+use crate::oci::{Digest, Role};
+
+/// How what is on the shelf is served.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options {
+    /// When digests are verified.
+    pub verify: Verify,
+    /// Whether a digest is found only in repositories that hold it.
+    pub strict_repositories: bool,
+}
+
+/// The files that are served.
+#[derive(Debug)]
+pub struct Shelf {
+    paths: Vec<PathBuf>,
+    options: Options,
+    entries: BTreeMap<PathBuf, Entry>,
+    scanned: bool,
+}
+
+/// A file as it was when it was opened, and what came of that.
+#[derive(Debug)]
+struct Entry {
+    stamp: Stamp,
+    opened: Result<Arc<Snapshot>, (State, String)>,
+}
+
+/// What changes when a file changes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+struct Stamp {
+    device: u64,
+    inode: u64,
+    size: u64,
+    modified: (i64, i64),
+}
+
+/// How many missing digests a message names.
+const NAMED: usize = 3;
+
+impl Shelf {
+    /// A shelf of these files, archives, layouts, and directories of them.
+    #[must_use]
+    pub fn new(paths: Vec<PathBuf>, options: Options) -> Self {
+        Self { paths, options, entries: BTreeMap::new(), scanned: false }
+    }
+
+    /// What is to be served now; nothing when that is what was answered last.
+    ///
+    /// Opens what is new, which reads tables and manifests and may wait for the disk.
+    ///
+    /// # Errors
+    ///
+    /// When a path that was given cannot be looked at.
+    pub fn scan(&mut self) -> io::Result<Option<Served<Overlay>>> {
+        let found = self.find()?;
+        let before = self.entries.len();
+        let gone: HashSet<_> = found.iter().map(|(path, _)| path.clone()).collect();
+        self.entries.retain(|path, _| gone.contains(path));
+        let mut changed = !self.scanned || self.entries.len() != before;
+        for (path, stamp) in &found {
+            if self.entries.get(path).is_some_and(|entry| entry.stamp == *stamp) {
+                continue;
+            }
+            let opened = self.open(path);
+            changed = true;
+            self.entries.insert(path.clone(), Entry { stamp: *stamp, opened });
+        }
+        self.scanned = true;
+        Ok(changed.then(|| self.stack(found.into_iter().map(|(path, _)| path))))
+    }
+
+    /// Every candidate, in the order of the paths given and by name within a directory.
+    fn find(&self) -> io::Result<Vec<(PathBuf, Stamp)>> {
+        let mut found = Vec::new();
+        for path in &self.paths {
+            if !path.is_dir() || bundle::is_layout_directory(path)? {
+                found.push((path.clone(), Stamp::of(path)?));
+                continue;
+            }
+            let mut names: Vec<_> = fs::read_dir(path)?
+                .map(|entry| entry.map(|it| it.path()))
+                .collect::<Result<_, _>>()?;
+            names.sort();
+            // A file may be gone again by now: the next scan will not see it.
+            found.extend(names.into_iter().filter(|path| is_candidate(path)).filter_map(|path| {
+                let stamp = Stamp::of(&path).ok()?;
+                Some((path, stamp))
+            }));
+        }
+        Ok(found)
+    }
+
+    fn open(&self, path: &Path) -> Result<Arc<Snapshot>, (State, String)> {
+        let verify = self.options.verify;
+        let shown = path.display();
+        match bundle::open(path, verify != Verify::Never) {
+            Ok(bundle) => {
+                for problem in &bundle.problems {
+                    tracing::warn!(bundle = %shown, "{shown}: {problem}");
+                }
+                let snapshot = Snapshot::new(bundle, verify);
+                if verify == Verify::Open {
+                    snapshot.verify_all(&|_| ());
+                }
+                Ok(Arc::new(snapshot))
+            }
+            Err(error) => {
+                let reason = chain(&error);
+                if matches!(error, bundle::Error::NotWhole(_)) {
+                    tracing::info!(bundle = %shown, "{shown} waits: {reason}");
+                    return Err((State::Waiting, reason));
+                }
+                tracing::error!(bundle = %shown, "{shown} is refused: {reason}");
+                Err((State::Refused, reason))
+            }
+        }
+    }
+
+    /// Judges what is open and stacks what can be served.
+    fn stack(&self, order: impl Iterator<Item = PathBuf>) -> Served<Overlay> {
+        let entries: Vec<_> =
+            order.filter_map(|path| Some((path.clone(), self.entries.get(&path)?))).collect();
+        let mut refusals: BTreeMap<PathBuf, (State, String)> = BTreeMap::new();
+        for (path, entry) in &entries {
+            if let Err(refusal) = &entry.opened {
+                refusals.insert(path.clone(), refusal.clone());
+            }
+        }
+        let open: Vec<_> =
+            entries.iter().filter_map(|(_, entry)| entry.opened.as_ref().ok().cloned()).collect();
+        let (open, refused) = in_sequence(open);
+        refusals.extend(refused);
+        let (open, refused) = closed(open);
+        refusals.extend(refused);
+        let bundles = entries
+            .into_iter()
+            .map(|(path, entry)| status(path, entry, &refusals))
+            .inspect(|status| {
+                tracing::info!(bundle = %status.path.display(), state = ?status.state, "{}", status.path.display());
+            })
+            .collect();
+        Served { source: Overlay::new(open, self.options.strict_repositories), bundles }
+    }
+}
+
+type Refused = Vec<(PathBuf, (State, String))>;
+
+/// Puts the newest sequence of each imageset uppermost; leaves out what is out of sequence.
+fn in_sequence(open: Vec<Arc<Snapshot>>) -> (Vec<Arc<Snapshot>>, Refused) {
+    let edition = |snapshot: &Arc<Snapshot>| {
+        let edition = snapshot.bundle().edition.as_ref()?;
+        let record = &edition.record;
+        Some(sequence::Edition {
+            id: record.id,
+            sequence: record.sequence,
+            digest: edition.digest.clone(),
+            previous: record.previous.clone(),
+        })
+    };
+    let editions: Vec<_> = open.iter().filter_map(edition).collect();
+    let mut verdicts = sequence::judge(&editions).into_iter();
+    let mut refused = Vec::new();
+    let mut stacked: Vec<(usize, u64, Arc<Snapshot>)> = Vec::new();
+    let mut first_of = BTreeMap::new();
+    for (place, snapshot) in open.into_iter().enumerate() {
+        let path = snapshot.bundle().path.clone();
+        let Some(edition) = edition(&snapshot) else {
+            stacked.push((place, 0, snapshot));
+            continue;
+        };
+        let verdict = verdicts.next().unwrap_or(sequence::Verdict::Live);
+        let state = match verdict {
+            sequence::Verdict::Live => {
+                let place = *first_of.entry(edition.id).or_insert(place);
+                stacked.push((place, u64::MAX - edition.sequence, snapshot));
+                continue;
+            }
+            sequence::Verdict::Waits { .. } => State::Waiting,
+            sequence::Verdict::Duplicate | sequence::Verdict::Forked { .. } => State::Refused,
+        };
+        refused.push((path, (state, verdict.to_string())));
+    }
+    stacked.sort_by_key(|(place, age, _)| (*place, *age));
+    (stacked.into_iter().map(|(_, _, snapshot)| snapshot).collect(), refused)
+}
+
+/// Leaves out bundles of ours that lack something they should have or build on.
+fn closed(mut open: Vec<Arc<Snapshot>>) -> (Vec<Arc<Snapshot>>, Refused) {
+    let mut refused = Vec::new();
+    loop {
+        let lacking = open.iter().enumerate().find_map(|(at, snapshot)| {
+            let missing = missing(snapshot, &open);
+            (!missing.is_empty()).then(|| (at, reason(snapshot, &missing)))
+        });
+        let Some((at, reason)) = lacking else { return (open, refused) };
+        let snapshot = open.remove(at);
+        refused.push((snapshot.bundle().path.clone(), (State::Refused, reason)));
+    }
+}
+
+/// What a bundle of ours needs and neither it nor the others hold.
+fn missing<'a>(snapshot: &'a Snapshot, open: &[Arc<Snapshot>]) -> Vec<&'a Absent> {
+    let Some(edition) = &snapshot.bundle().edition else { return Vec::new() };
+    let sparse: HashSet<&Digest> = edition.record.sparse.iter().collect();
+    let held = |digest: &Digest| open.iter().any(|it| it.bundle().index.find(digest).is_some());
+    let absent = snapshot.bundle().index.absent().iter();
+    absent
+        .filter(|it| !(it.role == Role::Manifest && sparse.contains(&it.digest)))
+        .filter(|it| !held(&it.digest))
+        .collect()
+}
+
+fn reason(snapshot: &Snapshot, missing: &[&Absent]) -> String {
+    let index = &snapshot.bundle().index;
+    let named: Vec<String> = missing
+        .iter()
+        .take(NAMED)
+        .map(|absent| {
+            let needed_by = index.references(absent.parent).into_iter().next();
+            format!("{} (needed by {})", absent.digest, needed_by.unwrap_or_default())
+        })
+        .collect();
+    let more = missing.len().saturating_sub(NAMED);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("it is incomplete: {}{more}", named.join(", "))
+}
+
+fn status(path: PathBuf, entry: &Entry, refusals: &BTreeMap<PathBuf, (State, String)>) -> Status {
+    if let Some((state, reason)) = refusals.get(&path) {
+        return Status { path, state: *state, notes: vec![reason.clone()] };
+    }
+    let problems = entry.opened.iter().flat_map(|snapshot| &snapshot.bundle().problems);
+    let notes = problems.map(ToString::to_string).collect();
+    Status { path, state: State::Live, notes }
+}
+
+/// Whether a name in a directory may be a bundle: nothing hidden, nothing under construction.
+fn is_candidate(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    if name.is_empty() || name.starts_with('.') || name.ends_with(".partial") {
+        return false;
+    }
+    !path.is_dir() || bundle::is_layout_directory(path).unwrap_or(false)
+}
+
+impl Stamp {
+    fn of(path: &Path) -> io::Result<Self> {
+        let mut metadata = fs::metadata(path)?;
+        if metadata.is_dir() {
+            metadata = fs::metadata(path.join(crate::oci::INDEX_FILE))?;
+        }
+        Ok(Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            size: metadata.size(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+        })
+    }
+}
+
+/// An error and its causes in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |error| error.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}

@@ -1,0 +1,182 @@
+//! One opened bundle, and what is known of the integrity of its blobs.
+
+use std::collections::HashMap;
+use std::io;
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::bundle::Bundle;
+use crate::bundle::index::Ordinal;
+use crate::oci::Digest;
+use crate::source::Stored;
+use crate::verification::{Verdict, Verification};
+
+/// When the digest of a blob is verified.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Verify {
+    /// While it is read for the first time.
+    #[default]
+    FirstRead,
+    /// Before the bundle is served.
+    Open,
+    /// Not at all: the medium is trusted.
+    Never,
+}
+
+/// One opened bundle. Immutable but for what becomes known of its blobs' integrity.
+#[derive(Debug)]
+pub struct Snapshot {
+    bundle: Bundle,
+    verify: Verify,
+    verdicts: Arc<Verdicts>,
+    running: Mutex<HashMap<Ordinal, Arc<Verification>>>,
+}
+
+/// What is known of each blob: a byte each.
+#[derive(Debug)]
+struct Verdicts {
+    cells: Box<[AtomicU8]>,
+    damaged: AtomicUsize,
+}
+
+const UNKNOWN: u8 = 0;
+const GOOD: u8 = 1;
+const DAMAGED: u8 = 2;
+
+impl Verdicts {
+    fn get(&self, blob: Ordinal) -> u8 {
+        let cell = usize::try_from(blob).ok().and_then(|at| self.cells.get(at));
+        cell.map_or(UNKNOWN, |cell| cell.load(Ordering::Acquire))
+    }
+
+    fn set(&self, blob: Ordinal, verdict: Verdict) {
+        let Some(cell) = usize::try_from(blob).ok().and_then(|at| self.cells.get(at)) else {
+            return;
+        };
+        let value = if verdict == Verdict::Good { GOOD } else { DAMAGED };
+        let before = cell.swap(value, Ordering::AcqRel);
+        if value == DAMAGED && before != DAMAGED {
+            self.damaged.fetch_add(1, Ordering::AcqRel);
+        }
+    }
+}
+
+impl Snapshot {
+    /// Takes an opened bundle.
+    #[must_use]
+    pub fn new(bundle: Bundle, verify: Verify) -> Self {
+        let initial = if verify == Verify::Never { GOOD } else { UNKNOWN };
+        let cells = bundle.index.blobs().iter().map(|_| AtomicU8::new(initial)).collect();
+        let verdicts = Arc::new(Verdicts { cells, damaged: AtomicUsize::new(0) });
+        if verify != Verify::Never {
+            // Manifests were verified when the bundle was opened.
+            for (blob, _) in bundle.index.manifests() {
+                verdicts.set(*blob, Verdict::Good);
+            }
+            for blob in bundle.index.damaged() {
+                verdicts.set(*blob, Verdict::Damaged);
+            }
+        }
+        Self { bundle, verify, verdicts, running: Mutex::default() }
+    }
+
+    /// The bundle.
+    #[must_use]
+    pub fn bundle(&self) -> &Bundle {
+        &self.bundle
+    }
+
+    /// When the digests of its blobs are verified.
+    #[must_use]
+    pub fn verify(&self) -> Verify {
+        self.verify
+    }
+
+    /// How many of its blobs are known to be damaged.
+    #[must_use]
+    pub fn damaged_count(&self) -> usize {
+        self.verdicts.damaged.load(Ordering::Acquire)
+    }
+
+    /// The blobs known to be damaged, and where in the bundle's file they begin.
+    #[must_use]
+    pub fn damaged(&self) -> Vec<(Digest, Option<u64>)> {
+        let blobs = self.bundle.index.blobs().iter().zip(&self.verdicts.cells);
+        blobs
+            .filter(|(_, cell)| cell.load(Ordering::Acquire) == DAMAGED)
+            .map(|((digest, stored), _)| (digest.clone(), stored.offset()))
+            .collect()
+    }
+
+    /// Whether a blob is known to be damaged.
+    #[must_use]
+    pub fn is_damaged(&self, blob: Ordinal) -> bool {
+        self.verdicts.get(blob) == DAMAGED
+    }
+
+    /// Takes note of a verdict that somebody else reached.
+    pub fn note(&self, blob: Ordinal, verdict: Verdict) {
+        self.verdicts.set(blob, verdict);
+    }
+
+    /// Opens a blob; nothing when it is not here, or damaged.
+    ///
+    /// # Errors
+    ///
+    /// When its file cannot be opened.
+    pub fn open(&self, digest: &Digest, range: Range<u64>) -> Option<io::Result<Stored>> {
+        let blob = self.bundle.index.find(digest)?;
+        let (_, stored) = self.bundle.index.blob(blob)?;
+        let known = self.verdicts.get(blob);
+        if known == DAMAGED {
+            return None;
+        }
+        let length = stored.length();
+        let range = range.start.min(length)..range.end.min(length);
+        let verification = (known == UNKNOWN).then(|| self.verification(blob, digest, length));
+        Some(stored.open().map(|content| Stored { content, range, verification }))
+    }
+
+    /// The verification of a blob that all its readers share until it is decided.
+    fn verification(&self, blob: Ordinal, digest: &Digest, length: u64) -> Arc<Verification> {
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        running.retain(|_, verification| verification.verdict().is_none());
+        let begin = || {
+            let verdicts = Arc::clone(&self.verdicts);
+            let at = self.place(blob);
+            Arc::new(Verification::new(digest.clone(), length, move |verdict| {
+                verdicts.set(blob, verdict);
+                at.report(verdict);
+            }))
+        };
+        Arc::clone(running.entry(blob).or_insert_with(begin))
+    }
+
+    fn place(&self, blob: Ordinal) -> Place {
+        let stored = self.bundle.index.blob(blob);
+        Place {
+            path: self.bundle.path.clone(),
+            digest: stored.map(|(digest, _)| digest.clone()),
+            offset: stored.and_then(|(_, stored)| stored.offset()),
+        }
+    }
+}
+
+/// Where a blob lies, for the log.
+struct Place {
+    path: PathBuf,
+    digest: Option<Digest>,
+    offset: Option<u64>,
+}
+
+impl Place {
+    fn report(&self, verdict: Verdict) {
+        let Self { path, digest: Some(digest), offset } = self else { return };
+        if verdict == Verdict::Damaged {
+            let bundle = path.display();
+            tracing::error!(%bundle, %digest, offset, "blob {digest} of {bundle} is damaged");
+        }
+    }
+}
