@@ -169,6 +169,49 @@ impl Extent {
         }
     }
 
+    /// Copies all bytes to `offset` of another file, within the kernel where it can.
+    ///
+    /// # Errors
+    ///
+    /// When a file cannot be read or written, or has become shorter.
+    pub fn copy_to(&self, target: &File, offset: u64) -> io::Result<()> {
+        let (mut from, mut to) = (self.offset, offset);
+        let end = self.offset + self.length;
+        while from < end {
+            let length = usize::try_from(end - from).unwrap_or(usize::MAX).min(1 << 30);
+            match rustix::fs::copy_file_range(
+                &*self.file,
+                Some(&mut from),
+                target,
+                Some(&mut to),
+                length,
+            ) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(Errno::XDEV | Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
+                    return self.slice(from - self.offset, self.length).carry_to(target, to);
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Copies all bytes through memory.
+    fn carry_to(&self, target: &File, offset: u64) -> io::Result<()> {
+        let mut buffer = vec![0; 1 << 20];
+        let mut position = 0;
+        while position < self.length {
+            let length = usize::try_from(self.length - position).unwrap_or(usize::MAX);
+            let length = length.min(buffer.len());
+            let buffer = buffer.get_mut(..length).unwrap_or_default();
+            self.read_at(buffer, position)?;
+            target.write_all_at(buffer, offset + position)?;
+            position += length as u64;
+        }
+        Ok(())
+    }
+
     fn within(&self, wanted: usize, position: u64) -> io::Result<()> {
         let wanted = u64::try_from(wanted).unwrap_or(u64::MAX);
         match position.checked_add(wanted) {
@@ -197,6 +240,24 @@ mod tests {
         assert_eq!(extent.slice(99, 1).length(), 0);
         let cached = extent.read_cached(&mut buffer, 0).unwrap();
         assert!(cached == 0 || buffer.get(..cached) == b"234".get(..cached));
+    }
+
+    #[test]
+    fn copies_are_equal_within_the_kernel_or_not() {
+        let bytes: Vec<u8> = (0..3_000_000_u32).map(|n| (n % 251).to_le_bytes()[0]).collect();
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&bytes).unwrap();
+        let extent = Extent::new(Arc::new(file), 7, 2_500_000).unwrap();
+        for copy in [Extent::copy_to, Extent::carry_to] {
+            let target = tempfile::tempfile().unwrap();
+            copy(&extent, &target, 5).unwrap();
+            assert_eq!(target.metadata().unwrap().len(), 2_500_005);
+            let mut copied = vec![0; 2_500_000];
+            target.read_exact_at(&mut copied, 5).unwrap();
+            assert!(copied == bytes[7..2_500_007]);
+        }
+        let longer = Extent { length: 4_000_000, ..extent };
+        assert!(longer.copy_to(&tempfile::tempfile().unwrap(), 0).is_err());
     }
 
     #[test]
