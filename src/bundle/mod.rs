@@ -9,6 +9,7 @@ pub mod tree;
 pub mod format;
 pub mod directory;
 pub mod archive;
+pub mod squashfs;
 pub mod index;
 pub mod layout;
 pub mod docker;

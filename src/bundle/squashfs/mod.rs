@@ -1,0 +1,93 @@
+//! Squashfs 4.0 images: our own profile, written and read strictly.
+//!
+//! [`layout`] places files before any byte of them is known, [`writer`] lets them be
+//! filled in any order. [`reader`] reads what [`writer`] makes, by arithmetic alone.
+//! Every image is untrusted: sizes and offsets count only after they were checked,
+//! and nothing is allocated because an image claims it.
+
+mod directory;
+mod format;
+mod image;
+mod inode;
+pub mod layout;
+mod metadata;
+pub mod reader;
+mod tables;
+pub mod writer;
+
+use std::io;
+
+pub use layout::Layout;
+pub use reader::{Completeness, completeness};
+pub use writer::{Space, Writer};
+
+/// Why a squashfs image cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The operating system refused a read, or the file ended.
+    #[error("cannot read {length} bytes at offset {offset}")]
+    Read {
+        /// Where in the image.
+        offset: u64,
+        /// How many bytes were wanted.
+        length: usize,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// It does not begin like a squashfs image.
+    #[error("bad squashfs magic {found:#010x}")]
+    Magic {
+        /// The first four bytes.
+        found: u32,
+    },
+    /// It is an older or a newer squashfs.
+    #[error("squashfs version {major}.{minor} is not supported, only 4.0 is")]
+    Version {
+        /// The major version.
+        major: u16,
+        /// The minor version.
+        minor: u16,
+    },
+    /// The image is longer than its file.
+    #[error("the image has {need} bytes, the file only {have}")]
+    Short {
+        /// The length of the file.
+        have: u64,
+        /// The length that the superblock gives.
+        need: u64,
+    },
+    /// Something inside contradicts the format.
+    #[error("the {part} at offset {offset} is damaged: {problem}")]
+    Corrupt {
+        /// The part of the image.
+        part: &'static str,
+        /// Where in the image: of a compressed table, where the block begins.
+        offset: u64,
+        /// What was found, and what was expected.
+        problem: String,
+    },
+    /// There is more of something than shipperd is willing to hold.
+    #[error("more than {limit} {what}")]
+    Limit {
+        /// What there is too much of.
+        what: &'static str,
+        /// How much is accepted.
+        limit: u64,
+    },
+    /// A good image as far as was seen, but not of our own making.
+    #[error("not an image of shipperd's own profile: {difference}")]
+    Profile {
+        /// What is different.
+        difference: String,
+    },
+}
+
+impl Error {
+    fn corrupt(part: &'static str, offset: u64, problem: impl Into<String>) -> Self {
+        Self::Corrupt { part, offset, problem: problem.into() }
+    }
+
+    fn profile(difference: impl Into<String>) -> Self {
+        Self::Profile { difference: difference.into() }
+    }
+}
