@@ -98,6 +98,9 @@ pub enum Error {
     /// It is a container of something else.
     #[error("its {0} files are neither an OCI layout nor a docker-archive")]
     UnknownMeaning(usize),
+    /// It is a broken squashfs image.
+    #[error(transparent)]
+    Squashfs(#[from] squashfs::Error),
     /// It is a broken tar archive.
     #[error("its tar headers are broken")]
     Archive(#[source] io::Error),
@@ -234,7 +237,13 @@ fn contain(path: &Path) -> Result<(Container, Tree, Vec<tree::Omission>), Error>
             io::ErrorKind::UnexpectedEof => Error::NotWhole(error.to_string()),
             _ => Error::Archive(error),
         })?,
-        Container::Squashfs => return Err(Error::UnknownContainer),
+        Container::Squashfs => {
+            let completeness = squashfs::completeness(&file).map_err(Error::Io)?;
+            if let squashfs::Completeness::Short { have, need } = completeness {
+                return Err(Error::NotWhole(format!("it has {have} of {need} bytes")));
+            }
+            (squashfs::reader::read(&file)?, Vec::new())
+        }
         Container::Compressed(compression) => return Err(Error::Compressed(compression)),
         Container::Blank => return Err(Error::NotWhole("its beginning is still empty".to_owned())),
         Container::Unknown => return Err(Error::UnknownContainer),
