@@ -13,6 +13,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("source", &["oci", "extent", "verification"]),
     ("bundle", &["oci", "imageset", "extent"]),
     ("content", &["oci", "imageset", "extent", "verification", "source", "bundle"]),
+    ("cli", &["oci", "imageset", "extent", "verification", "source", "bundle", "content"]),
 ];
 
 #[test]
@@ -56,6 +57,19 @@ fn modules_import_only_what_their_layer_allows() {
         }
     }
     assert!(broken.is_empty(), "{}", broken.join("\n"));
+}
+
+#[test]
+fn only_the_printer_prints() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    for file in rust_files(&src) {
+        if !file.ends_with("cli/printer.rs") {
+            let text = fs::read_to_string(&file).unwrap();
+            let prints = ["stdout()", "stderr()", "print!(", "println!("];
+            let found = prints.iter().find(|word| text.contains(*word));
+            assert_eq!(found, None, "{}", file.display());
+        }
+    }
 }
 
 /// The modules named after `crate::`, comments apart.

@@ -9,3 +9,4 @@ pub mod verification;
 pub mod source;
 pub mod bundle;
 pub mod content;
+pub mod cli;
