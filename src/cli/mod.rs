@@ -1,4 +1,5 @@
 //! The command line.
 
+pub mod config;
 pub mod printer;
 pub mod report;

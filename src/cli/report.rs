@@ -11,6 +11,8 @@ use std::error::Error;
 use std::fmt;
 use std::io::ErrorKind;
 
+use super::config;
+
 /// A failure, ready to be printed; its text lacks the leading `error:` and the hints.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Report {
@@ -59,6 +61,9 @@ impl fmt::Display for Report {
 fn hint(error: &(dyn Error + 'static)) -> Option<String> {
     if let Some(error) = error.downcast_ref::<std::io::Error>() {
         return system(error.kind()).map(Into::into);
+    }
+    if let Some(config::Error::Unknown { nearest: Some(nearest), .. }) = error.downcast_ref() {
+        return Some(format!("the nearest known word is `{nearest}`"));
     }
     None
 }
