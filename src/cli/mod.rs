@@ -1,5 +1,7 @@
 //! The command line.
 
 pub mod config;
+pub mod logging;
 pub mod printer;
+pub mod progress;
 pub mod report;
