@@ -13,7 +13,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("source", &["oci", "extent", "verification"]),
     ("bundle", &["oci", "imageset", "extent"]),
     ("content", &["oci", "imageset", "extent", "verification", "source", "bundle"]),
-    ("cli", &["oci", "imageset", "extent", "verification", "source", "bundle", "content"]),
+    ("plan", &["oci", "imageset", "source"]),
+    ("cli", &["oci", "imageset", "extent", "verification", "source", "bundle", "content", "plan"]),
 ];
 
 #[test]

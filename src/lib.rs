@@ -9,4 +9,5 @@ pub mod verification;
 pub mod source;
 pub mod bundle;
 pub mod content;
+pub mod plan;
 pub mod cli;

@@ -1,0 +1,55 @@
+//! From what a user wants to carry to the list of content to copy.
+//!
+//! Planners reach nothing by themselves: all they know comes through a [`crate::source::Source`].
+//! Images are planned here; release images, operator catalogs and charts will each be a file
+//! beside [`image`].
+
+pub mod image;
+
+use std::collections::BTreeMap;
+
+use crate::oci::{Descriptor, Digest, Name, Reference};
+use crate::source::Document;
+
+/// What to carry.
+#[derive(Debug, Default)]
+pub struct Plan {
+    /// The images and artifacts, by the references they are carried under.
+    pub roots: BTreeMap<Reference, Descriptor>,
+    /// Every manifest, by its digest.
+    pub manifests: BTreeMap<Digest, Document>,
+    /// Every other blob, by its digest.
+    pub blobs: BTreeMap<Digest, Blob>,
+}
+
+/// A blob to carry.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Blob {
+    /// How many bytes it has, as the manifest says that needs it.
+    pub size: u64,
+    /// The repository to read it from.
+    pub name: Name,
+    /// Which of the sources it comes from.
+    pub origin: usize,
+    /// A reference that needs it, for messages.
+    pub needed_by: Reference,
+}
+
+impl Plan {
+    /// Adds what another plan carries; what both carry is carried once.
+    pub fn merge(&mut self, other: Self) {
+        self.roots.extend(other.roots);
+        self.manifests.extend(other.manifests);
+        for (digest, blob) in other.blobs {
+            self.blobs.entry(digest).or_insert(blob);
+        }
+    }
+
+    /// How many bytes all of it has.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        let manifests = self.manifests.values().map(|document| document.bytes.len() as u64);
+        let blobs = self.blobs.values().map(|blob| blob.size);
+        manifests.chain(blobs).fold(0, u64::saturating_add)
+    }
+}
