@@ -14,7 +14,21 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("bundle", &["oci", "imageset", "extent"]),
     ("content", &["oci", "imageset", "extent", "verification", "source", "bundle"]),
     ("plan", &["oci", "imageset", "source"]),
-    ("cli", &["oci", "imageset", "extent", "verification", "source", "bundle", "content", "plan"]),
+    ("copy", &["oci", "extent", "source"]),
+    (
+        "cli",
+        &[
+            "oci",
+            "imageset",
+            "extent",
+            "verification",
+            "source",
+            "bundle",
+            "content",
+            "plan",
+            "copy",
+        ],
+    ),
 ];
 
 #[test]

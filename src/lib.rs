@@ -10,4 +10,5 @@ pub mod source;
 pub mod bundle;
 pub mod content;
 pub mod plan;
+pub mod copy;
 pub mod cli;

@@ -1,0 +1,215 @@
+//! Copies a blob from a source to its place: each byte once, verified while it passes.
+//!
+//! A broken connection is taken up where it broke; only bytes that do not have the digest
+//! asked for are begun again, and given up if they are wrong twice.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use tokio::sync::mpsc;
+
+use crate::extent::Content;
+use crate::oci::{Digest, Hasher, Name};
+use crate::source::{self, Body, Source};
+
+/// How often a transfer is taken up again without a byte of progress in between.
+const MAX_STALLS: u32 = 5;
+/// How long is waited before the first of these; doubled each time.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+/// How many pieces may wait to be written: bounds the memory of a transfer.
+const PIECES: usize = 4;
+/// How much of a stored blob is read at a time, in bytes.
+const PIECE: usize = 1 << 20;
+
+/// Where the bytes of one blob go.
+///
+/// Called from blocking threads, in order from 0; begun again from 0 when the bytes were wrong.
+pub trait Place: Send + Sync + 'static {
+    /// Puts bytes at a position.
+    ///
+    /// # Errors
+    ///
+    /// When they cannot be written.
+    fn write_at(&self, position: u64, bytes: &[u8]) -> io::Result<()>;
+}
+
+/// Why a blob was not copied.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// It could not be read.
+    #[error(transparent)]
+    Source(#[from] source::Error),
+    /// It could not be written.
+    #[error("cannot write blob {digest}")]
+    Write {
+        /// Which.
+        digest: Digest,
+        /// Why.
+        source: io::Error,
+    },
+    /// It has another size than its manifest says.
+    #[error("blob {digest} has {found} bytes, its manifest says {expected}")]
+    Size {
+        /// Which.
+        digest: Digest,
+        /// What the manifest says.
+        expected: u64,
+        /// What came.
+        found: u64,
+    },
+}
+
+/// Copies the blob `digest` of `size` bytes to `place`.
+///
+/// `progress` is told of every run of bytes that was written, and of bytes taken back
+/// (as a negative number) when they were wrong.
+///
+/// # Errors
+///
+/// When it cannot be read or written, or is not what it should be.
+pub async fn blob<S: Source>(
+    source: &S,
+    name: &Name,
+    digest: &Digest,
+    size: u64,
+    place: Arc<dyn Place>,
+    progress: Arc<dyn Fn(i64) + Send + Sync>,
+) -> Result<(), Error> {
+    let mut wrong = None;
+    for _ in 0..2 {
+        let transfer = Transfer { source, name, digest, size, place: &place, progress: &progress };
+        let found = transfer.run().await?;
+        if found == *digest {
+            return Ok(());
+        }
+        progress(-i64::try_from(size).unwrap_or(i64::MAX));
+        tracing::warn!(%digest, %found, "blob {digest} came with wrong bytes, asking again");
+        wrong = Some(found);
+    }
+    let found = wrong.map_or_else(String::new, |found| found.to_string());
+    Err(source::Error::Damaged { digest: digest.clone(), found }.into())
+}
+
+struct Transfer<'a, S> {
+    source: &'a S,
+    name: &'a Name,
+    digest: &'a Digest,
+    size: u64,
+    place: &'a Arc<dyn Place>,
+    progress: &'a Arc<dyn Fn(i64) + Send + Sync>,
+}
+
+impl<S: Source> Transfer<'_, S> {
+    /// Copies all bytes; answers their digest.
+    async fn run(&self) -> Result<Digest, Error> {
+        let (pieces, writing) = self.write();
+        let sent = self.read(&pieces).await;
+        drop(pieces);
+        let written = writing.await.map_err(io::Error::other).flatten();
+        let digest = written.map_err(|source| Error::Write { digest: self.digest.clone(), source });
+        // A writer that gave up is the cause of a reader that could not go on.
+        let digest = digest?;
+        sent.map(|()| digest)
+    }
+
+    /// Hashes and writes pieces in order, where it may block.
+    fn write(&self) -> (mpsc::Sender<Bytes>, tokio::task::JoinHandle<io::Result<Digest>>) {
+        let (pieces, mut arriving) = mpsc::channel::<Bytes>(PIECES);
+        let (place, progress) = (Arc::clone(self.place), Arc::clone(self.progress));
+        let mut hasher = Hasher::new(self.digest.algorithm());
+        let work = move || {
+            let mut position = 0;
+            while let Some(piece) = arriving.blocking_recv() {
+                hasher.update(&piece);
+                place.write_at(position, &piece)?;
+                position += piece.len() as u64;
+                progress(i64::try_from(piece.len()).unwrap_or(0));
+            }
+            Ok(hasher.finish())
+        };
+        (pieces, tokio::task::spawn_blocking(work))
+    }
+
+    async fn read(&self, pieces: &mpsc::Sender<Bytes>) -> Result<(), Error> {
+        let (mut position, mut stalls, mut pause) = (0, 0, FIRST_PAUSE);
+        while position < self.size && !pieces.is_closed() {
+            let before = position;
+            let Err(error) = self.some(&mut position, pieces).await else { continue };
+            if position > before {
+                (stalls, pause) = (0, FIRST_PAUSE);
+            }
+            stalls += 1;
+            let retryable = matches!(&error, Error::Source(source) if source.retryable());
+            if !retryable || stalls > MAX_STALLS {
+                return Err(error);
+            }
+            let digest = self.digest;
+            tracing::info!(%digest, position, "blob {digest} broke off at byte {position}: {error}");
+            tokio::time::sleep(pause).await;
+            pause *= 2;
+        }
+        Ok(())
+    }
+
+    /// Reads from `position` as far as one connection goes.
+    async fn some(&self, position: &mut u64, pieces: &mpsc::Sender<Bytes>) -> Result<(), Error> {
+        let blob = self.source.blob(self.name, self.digest, *position..u64::MAX).await?;
+        let expected = self.size;
+        let wrong = |found| Error::Size { digest: self.digest.clone(), expected, found };
+        if blob.size != expected {
+            return Err(wrong(blob.size));
+        }
+        match blob.body {
+            Body::Stream(mut stream) => {
+                while let Some(piece) = stream.next().await {
+                    let piece = piece?;
+                    let end = *position + piece.len() as u64;
+                    if end > expected {
+                        return Err(wrong(end));
+                    }
+                    if !send(pieces, piece).await {
+                        return Ok(());
+                    }
+                    *position = end;
+                }
+                if *position < expected {
+                    let attempted = format!("reading blob {}", self.digest);
+                    let source = io::Error::from(io::ErrorKind::UnexpectedEof).into();
+                    return Err(source::Error::Unavailable { attempted, source }.into());
+                }
+            }
+            Body::Stored(stored) => {
+                while *position < expected {
+                    let rest = usize::try_from(expected - *position).unwrap_or(PIECE).min(PIECE);
+                    let piece = read(stored.content.clone(), *position, rest).await;
+                    let piece = piece.map_err(|source| {
+                        let attempted = format!("reading blob {}", self.digest);
+                        source::Error::Unavailable { attempted, source: source.into() }
+                    })?;
+                    if !send(pieces, piece).await {
+                        return Ok(());
+                    }
+                    *position += rest as u64;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Hands a piece to the writer; false when it has given up, which it will say itself.
+async fn send(pieces: &mpsc::Sender<Bytes>, piece: Bytes) -> bool {
+    pieces.send(piece).await.is_ok()
+}
+
+async fn read(content: Content, position: u64, length: usize) -> io::Result<Bytes> {
+    let work = move || {
+        let mut piece = vec![0; length];
+        content.read_at(&mut piece, position)?;
+        Ok(Bytes::from(piece))
+    };
+    tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
+}
