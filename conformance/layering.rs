@@ -15,6 +15,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("content", &["oci", "imageset", "extent", "verification", "source", "bundle"]),
     ("plan", &["oci", "imageset", "source"]),
     ("copy", &["oci", "extent", "source"]),
+    ("create", &["oci", "imageset", "source", "bundle", "content", "plan", "copy"]),
     (
         "cli",
         &[
@@ -27,6 +28,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "content",
             "plan",
             "copy",
+            "create",
         ],
     ),
 ];

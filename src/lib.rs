@@ -11,4 +11,5 @@ pub mod bundle;
 pub mod content;
 pub mod plan;
 pub mod copy;
+pub mod create;
 pub mod cli;

@@ -125,6 +125,12 @@ impl ContentIndex {
         self.referrers.get(digest).map_or(&[], Vec::as_slice)
     }
 
+    /// Whether a manifest is about another one.
+    #[must_use]
+    pub fn is_referrer(&self, digest: &Digest) -> bool {
+        self.referrers.values().flatten().any(|descriptor| descriptor.digest == *digest)
+    }
+
     /// Blobs found damaged when the bundle was opened.
     #[must_use]
     pub fn damaged(&self) -> &[Ordinal] {

@@ -193,6 +193,11 @@ impl Writer {
             .map_err(self.failed("sync the directory of"))
     }
 
+    /// Gives up: removes the `.partial`, as far as that is possible.
+    pub fn abandon(self) {
+        drop(fs::remove_file(&self.partial));
+    }
+
     fn write_tables(&self, tables: &Tables) -> io::Result<()> {
         let mut to = BufWriter::with_capacity(1 << 20, &self.file);
         to.seek(SeekFrom::Start(self.layout.data_end()))?;
