@@ -4,6 +4,7 @@
 #![expect(clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 #![expect(clippy::print_stdout, reason = "what was skipped or measured is said aloud")]
 
+mod foreign;
 mod kernel;
 mod profile;
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use rustix::fs::{Advice, fadvise};
-use shipperd::bundle::squashfs::{Layout, Space, Writer, reader};
+use shipperd::bundle::squashfs::{Layout, Space, Writer, foreign, reader};
 use tempfile::TempDir;
 
 use super::{assert_directory, assert_tree, files, open, run, write};
@@ -55,6 +55,7 @@ fn kernel_and_tools_see_what_was_written() {
     write(&image, &files);
 
     assert_tree(&reader::read(&open(&image)).unwrap(), &files);
+    assert_tree(&foreign::read(&open(&image)).unwrap(), &files);
     if let Some(mount) = Mount::new(&image) {
         assert_directory(mount.path(), &files);
         let metadata = mount.path().join("index.json").metadata().unwrap();

@@ -21,8 +21,8 @@ pub(super) const METADATA_SIZE: usize = 8192;
 pub(super) const MAX_NAME: usize = 255;
 /// How deep directories may be nested.
 pub(super) const MAX_DEPTH: usize = 64;
-/// The longest inode or directory table, uncompressed: 1,000,000 files, 30 TiB in blocks of 1 MiB.
-pub(super) const MAX_TABLE: usize = 256 << 20;
+/// The longest inode or directory table, uncompressed: 1,000,000 files, 20 TiB in blocks of 1 MiB.
+pub(super) const MAX_TABLE: usize = 128 << 20;
 /// A table that is not there, and the fragment of a file that has none.
 pub(super) const NO_TABLE: u64 = u64::MAX;
 /// The fragment of a file that has none.

@@ -7,6 +7,7 @@
 use std::fs::File;
 
 use super::Error;
+use super::compressor::Compressor;
 use super::directory::{Entries, Entry};
 use super::format::{MAX_DEPTH, MAX_NAME, NO_TABLE, Reference, Superblock};
 use super::inode::{Inode, Listing};
@@ -15,7 +16,7 @@ use super::metadata::{Table, read_exact};
 /// The most files and directories.
 const MAX_ENTRIES: usize = 1 << 20;
 /// The most bytes of all paths together.
-const MAX_PATHS: usize = 256 << 20;
+const MAX_PATHS: usize = 128 << 20;
 
 /// An image whose inodes and names are in memory.
 #[derive(Debug)]
@@ -39,12 +40,16 @@ pub(super) fn superblock(file: &File) -> Result<Superblock, Error> {
 }
 
 impl Image {
-    /// Reads the inodes and names.
-    pub(super) fn open(file: &File, superblock: Superblock) -> Result<Self, Error> {
+    /// Reads the inodes and names; compressed ones only with a compressor.
+    pub(super) fn open(
+        file: &File,
+        superblock: Superblock,
+        compressor: Option<Compressor>,
+    ) -> Result<Self, Error> {
         let Superblock { inode_table, directory_table, .. } = superblock;
         let end = directory_end(file, &superblock)?;
-        let inodes = Table::read(file, "inode table", inode_table, directory_table)?;
-        let directories = Table::read(file, "directory table", directory_table, end)?;
+        let inodes = Table::read(file, "inode table", inode_table, directory_table, compressor)?;
+        let directories = Table::read(file, "directory table", directory_table, end, compressor)?;
         Ok(Self { superblock, inodes, directories })
     }
 
@@ -162,21 +167,26 @@ impl Left {
 
 /// Where the directory table ends: where the blocks of the next table begin.
 fn directory_end(file: &File, superblock: &Superblock) -> Result<u64, Error> {
-    let Superblock { directory_table, fragment_count, .. } = *superblock;
-    let fragment_table = if fragment_count == 0 { NO_TABLE } else { superblock.fragment_table };
+    let fragment_table =
+        if superblock.fragment_count == 0 { NO_TABLE } else { superblock.fragment_table };
     let mut end = superblock.id_table;
     for list in [fragment_table, superblock.export_table, superblock.id_table] {
         if list == NO_TABLE {
             continue;
         }
-        let mut first = [0; 8];
-        read_exact(file, list, &mut first)?;
-        let first = u64::from_le_bytes(first);
-        if !(directory_table..=list).contains(&first) {
-            let problem = format!("its first block is at {first}");
-            return Err(Error::corrupt("list of a table's blocks", list, problem));
-        }
-        end = end.min(first);
+        end = end.min(first_block(file, superblock, list)?);
     }
     Ok(end)
+}
+
+/// Where the first block of a table is, whose list of blocks is at `list`.
+pub(super) fn first_block(file: &File, superblock: &Superblock, list: u64) -> Result<u64, Error> {
+    let mut first = [0; 8];
+    read_exact(file, list, &mut first)?;
+    let first = u64::from_le_bytes(first);
+    if !(superblock.directory_table..=list).contains(&first) {
+        let problem = format!("the first block is at {first}");
+        return Err(Error::corrupt("list of a table's blocks", list, problem));
+    }
+    Ok(first)
 }

@@ -53,6 +53,10 @@ impl Block {
         Self(size | UNCOMPRESSED)
     }
 
+    pub(super) fn from_u32(number: u32) -> Self {
+        Self(number)
+    }
+
     pub(super) fn to_u32(self) -> u32 {
         self.0
     }

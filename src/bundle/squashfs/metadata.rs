@@ -13,6 +13,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 
 use super::Error;
+use super::compressor::Compressor;
 use super::format::{Fields, MAX_TABLE, METADATA_SIZE, Reference};
 
 const UNCOMPRESSED: u16 = 1 << 15;
@@ -39,18 +40,24 @@ impl Table {
         part: &'static str,
         start: u64,
         end: u64,
+        compressor: Option<Compressor>,
     ) -> Result<Self, Error> {
         let mut table = Self { part, start, bytes: Vec::new(), blocks: Vec::new() };
         let mut window = Window { file, end, start, bytes: Vec::new() };
         let mut position = start;
         while position < end {
-            position = table.block(&mut window, position)?;
+            position = table.block(&mut window, position, compressor)?;
         }
         Ok(table)
     }
 
     /// Reads the block at `position`, answers where the next begins.
-    fn block(&mut self, window: &mut Window<'_>, position: u64) -> Result<u64, Error> {
+    fn block(
+        &mut self,
+        window: &mut Window<'_>,
+        position: u64,
+        compressor: Option<Compressor>,
+    ) -> Result<u64, Error> {
         let part = self.part;
         let corrupt = |problem: &str| Error::corrupt(part, position, problem);
         let beyond = || corrupt("a block reaches past the table's end");
@@ -63,11 +70,20 @@ impl Table {
             return Err(corrupt(&format!("a block of {length} bytes")));
         }
         let stored = window.get(position + 2, length)?.ok_or_else(beyond)?;
+        if !self.bytes.len().is_multiple_of(METADATA_SIZE) {
+            return Err(corrupt("the block before is not full"));
+        }
         self.blocks.push((block, self.bytes.len()));
         if header & UNCOMPRESSED != 0 {
             self.bytes.extend_from_slice(stored);
         } else {
-            return Err(Error::profile(format!("the {} is compressed", self.part)));
+            let Some(compressor) = compressor else {
+                return Err(Error::profile(format!("the {} is compressed", self.part)));
+            };
+            let unpacked = compressor
+                .unpack(stored, METADATA_SIZE)
+                .map_err(|error| corrupt(&error.to_string()))?;
+            self.bytes.extend_from_slice(&unpacked);
         }
         if self.bytes.len() > MAX_TABLE {
             return Err(Error::Limit { what: "bytes in a table", limit: MAX_TABLE as u64 });
@@ -158,7 +174,7 @@ mod tests {
     fn table(stored: &[u8], end: u64) -> Result<Table, Error> {
         let file = tempfile::tempfile().unwrap();
         file.write_all_at(stored, 100).unwrap();
-        Table::read(&file, "inode table", 100, 100 + end)
+        Table::read(&file, "inode table", 100, 100 + end, None)
     }
 
     #[test]
@@ -183,6 +199,7 @@ mod tests {
             (&[3, 0x80, 1, 2, 3], 4, "past the table's end"),
             (&[3, 0x80, 1, 2, 3], 6, "cannot read"),
             (&[0, 0x80], 2, "a block of 0 bytes"),
+            (&[1, 0x80, 1, 1, 0x80, 1], 6, "the block before is not full"),
             (&[0xff, 0xff], 2, "a block of 32767 bytes"),
             (&[3, 0, 1, 2, 3], 5, "is compressed"),
         ];

@@ -1,25 +1,46 @@
-//! Squashfs 4.0 images: our own profile, written and read strictly.
+//! Squashfs 4.0 images: our own profile, written and read strictly; all others, read.
 //!
 //! [`layout`] places files before any byte of them is known, [`writer`] lets them be
-//! filled in any order. [`reader`] reads what [`writer`] makes, by arithmetic alone.
+//! filled in any order. [`reader`] reads what [`writer`] makes, by arithmetic alone;
+//! [`foreign`] reads what other tools make, decompressing block by block.
 //! Every image is untrusted: sizes and offsets count only after they were checked,
 //! and nothing is allocated because an image claims it.
 
+mod cache;
+mod compressor;
 mod directory;
+pub mod foreign;
 mod format;
 mod image;
 mod inode;
 pub mod layout;
 mod metadata;
+mod packed;
 pub mod reader;
 mod tables;
 pub mod writer;
 
+use std::fs::File;
 use std::io;
+use std::sync::Arc;
+
+use crate::bundle::tree::Tree;
 
 pub use layout::Layout;
 pub use reader::{Completeness, completeness};
 pub use writer::{Space, Writer};
+
+/// The files of a squashfs image, whoever made it.
+///
+/// # Errors
+///
+/// When the image is damaged, beyond the limits, or compressed in a way that is not supported.
+pub fn read(file: &Arc<File>) -> Result<Tree, Error> {
+    match reader::read(file) {
+        Err(Error::Profile { .. }) => foreign::read(file),
+        result => result,
+    }
+}
 
 /// Why a squashfs image cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -79,6 +100,12 @@ pub enum Error {
     Profile {
         /// What is different.
         difference: String,
+    },
+    /// The compressor is one that is not built in.
+    #[error("images compressed with {compressor} are not supported")]
+    Compressor {
+        /// Its name, or its number if it has none.
+        compressor: String,
     },
 }
 

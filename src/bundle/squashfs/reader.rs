@@ -1,7 +1,7 @@
 //! Reads an image of our profile: every file is an extent, nothing is decompressed.
 //!
 //! Strict: whatever differs from what [`super::writer`] makes is refused, either as damage
-//! or as [`Error::Profile`].
+//! or as [`Error::Profile`], in which case [`super::foreign`] may still read it.
 
 use std::fs::File;
 use std::io;
@@ -26,7 +26,7 @@ use crate::extent::Extent;
 pub fn read(file: &Arc<File>) -> Result<Tree, Error> {
     let superblock = image::superblock(file)?;
     profile(&superblock)?;
-    let image = Image::open(file, superblock)?;
+    let image = Image::open(file, superblock, None)?;
     let superblock = image.superblock();
     let mut tree = Tree::default();
     let mut nodes = 1_u32;
