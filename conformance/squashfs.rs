@@ -5,6 +5,7 @@
 #![expect(clippy::print_stdout, reason = "what was skipped or measured is said aloud")]
 
 mod foreign;
+mod hostile;
 mod kernel;
 mod profile;
 

@@ -68,7 +68,7 @@ fn plant(root: &Path) -> BTreeMap<String, Vec<u8>> {
 }
 
 /// Makes an image of a directory.
-fn squash(root: &Path, image: &Path, compressor: &str, way: &[&str]) {
+pub(super) fn squash(root: &Path, image: &Path, compressor: &str, way: &[&str]) {
     let options = ["-comp", compressor, "-noappend", "-no-progress", "-quiet", "-processors", "1"];
     let arguments = [root.as_os_str(), image.as_os_str()]
         .into_iter()

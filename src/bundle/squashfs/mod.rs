@@ -11,6 +11,8 @@ mod compressor;
 mod directory;
 pub mod foreign;
 mod format;
+#[cfg(test)]
+mod hostile;
 mod image;
 mod inode;
 pub mod layout;
