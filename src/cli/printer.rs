@@ -8,7 +8,7 @@ use std::io::{self, IsTerminal, Write};
 
 use clap::ColorChoice;
 use clap::builder::styling::{AnsiColor, Style};
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget};
+use indicatif::{BinaryBytes, MultiProgress, ProgressBar, ProgressDrawTarget};
 use serde::Serialize;
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -235,6 +235,12 @@ fn clean(text: &str) -> String {
 #[must_use]
 pub fn name(text: impl Display) -> String {
     escape(&text.to_string(), |_| false)
+}
+
+/// A number of bytes for people: `1.50 MiB`.
+#[must_use]
+pub fn size(bytes: u64) -> String {
+    BinaryBytes(bytes).to_string()
 }
 
 fn escape(text: &str, keep: impl Fn(char) -> bool) -> String {

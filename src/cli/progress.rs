@@ -3,9 +3,9 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use indicatif::{BinaryBytes, HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::printer::Printer;
+use super::printer::{Printer, size};
 
 /// Counts the bytes done of a work, and shows them.
 #[derive(Debug)]
@@ -92,12 +92,12 @@ fn style() -> Result<ProgressStyle, indicatif::style::TemplateError> {
 }
 
 fn line(label: &str, done: u64, total: u64, elapsed: Duration) -> String {
-    let of = format!("{label}: {} of {}", BinaryBytes(done), BinaryBytes(total));
+    let of = format!("{label}: {} of {}", size(done), size(total));
     let rate = rate(done, elapsed);
     match total.saturating_sub(done).checked_div(rate) {
         Some(left) => {
             let left = HumanDuration(Duration::from_secs(left));
-            format!("{of}, {}/s, {left} left", BinaryBytes(rate))
+            format!("{of}, {}/s, {left} left", size(rate))
         }
         None => of,
     }

@@ -21,6 +21,16 @@ pub struct Report {
     hints: Vec<String>,
 }
 
+/// A failure of a command's own, with what to do about it.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct Advised {
+    /// What was attempted, on which object, and why it failed.
+    pub message: String,
+    /// A full instruction.
+    pub hint: String,
+}
+
 impl Report {
     /// Reads a chain of errors.
     #[must_use]
@@ -38,6 +48,12 @@ impl Report {
         hints.dedup();
         let mut messages = messages.into_iter();
         Self { message: messages.next().unwrap_or_default(), causes: messages.collect(), hints }
+    }
+
+    /// What led to it, the nearest cause first.
+    #[must_use]
+    pub fn causes(&self) -> &[String] {
+        &self.causes
     }
 
     /// What the reader can do about it.
@@ -61,6 +77,9 @@ impl fmt::Display for Report {
 fn hint(error: &(dyn Error + 'static)) -> Option<String> {
     if let Some(error) = error.downcast_ref::<std::io::Error>() {
         return system(error.kind()).map(Into::into);
+    }
+    if let Some(Advised { hint, .. }) = error.downcast_ref() {
+        return Some(hint.clone());
     }
     if let Some(config::Error::Unknown { nearest: Some(nearest), .. }) = error.downcast_ref() {
         return Some(format!("the nearest known word is `{nearest}`"));
