@@ -242,7 +242,7 @@ fn contain(path: &Path) -> Result<(Container, Tree, Vec<tree::Omission>), Error>
             if let squashfs::Completeness::Short { have, need } = completeness {
                 return Err(Error::NotWhole(format!("it has {have} of {need} bytes")));
             }
-            (squashfs::reader::read(&file)?, Vec::new())
+            (squashfs::read(&file)?, Vec::new())
         }
         Container::Compressed(compression) => return Err(Error::Compressed(compression)),
         Container::Blank => return Err(Error::NotWhole("its beginning is still empty".to_owned())),
