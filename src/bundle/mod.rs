@@ -287,6 +287,7 @@ fn read(tree: &Tree, path: &str, limit: u64) -> Result<Vec<u8>, Error> {
 /// The repository that nameless content of a file belongs to: the file's own name.
 fn stem(path: &Path) -> Option<oci::Repository> {
     let name = path.file_name()?.to_str()?.to_ascii_lowercase();
-    let name = name.trim_end_matches(".tar").trim_end_matches(".oci");
-    name.parse().ok()
+    let endings = [".sqfs", ".squashfs", ".tar", ".oci"];
+    let stem = endings.iter().find_map(|ending| name.strip_suffix(ending)).unwrap_or(&name);
+    stem.parse().ok()
 }
