@@ -1,6 +1,9 @@
 //! What shipperd promises, checked from outside: the list below is the table of contents.
-#![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests fail by panicking")]
+#![expect(unreachable_pub, reason = "nothing is exported from a test binary")]
 
-mod layering;
-mod squashfs;
 mod cli;
+mod client;
+mod layering;
+mod source;
+mod squashfs;
