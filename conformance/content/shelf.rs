@@ -1,0 +1,107 @@
+//! Files that come and go: live, waiting, refused; bundles of ours in sequence and complete.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use shipperd::content::live::{Served, State};
+use shipperd::content::overlay::Overlay;
+use shipperd::content::shelf::{Options, Shelf};
+use shipperd::create::{self, Progress, Request, Wanted};
+use shipperd::plan::image::Referrers;
+
+use super::layout::Layout;
+
+struct Silent;
+
+impl Progress for Silent {
+    fn resolved(&self, _: usize, _: usize) {}
+    fn begin(&self, _: u64) {}
+    fn advance(&self, _: i64) {}
+}
+
+/// Makes a bundle of an image with this layer.
+async fn bundle(output: &Path, name: &str, layer: &[u8]) -> create::Created {
+    let source = tempfile::tempdir().unwrap();
+    let mut layout = Layout::default();
+    layout.image("quay.io/ns/app:v1", layer);
+    layout.write(source.path());
+    let request = Request {
+        images: vec![Wanted::Local { path: source.path().to_owned(), reference: None }],
+        name: name.to_owned(),
+        output: output.to_owned(),
+        referrers: Referrers::Carry,
+        parallel: 2,
+        created: "2026-11-21T07:00:00Z".parse().unwrap(),
+        id: None,
+    };
+    create::create(&Overlay::new(vec![], false), &request, Arc::new(Silent)).await.unwrap()
+}
+
+fn states(served: &Served<Overlay>) -> Vec<(String, State)> {
+    let bundles = served.bundles.iter();
+    let name = |path: &Path| path.file_name().unwrap().to_str().unwrap().to_owned();
+    bundles.map(|status| (name(&status.path), status.state)).collect()
+}
+
+fn shelf(directory: &Path) -> Shelf {
+    Shelf::new(vec![directory.to_owned()], Options::default())
+}
+
+#[tokio::test]
+async fn bundles_come_wait_are_refused_and_go() {
+    let (site, work) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let made = bundle(work.path(), "app", b"layer").await;
+    let mut shelf = shelf(site.path());
+    assert_eq!(states(&shelf.scan().unwrap().unwrap()), [], "an empty directory is fine");
+    assert!(shelf.scan().unwrap().is_none(), "nothing has changed");
+
+    let bytes = fs::read(&made.path).unwrap();
+    let place = site.path().join("app-1.sqfs");
+    fs::write(&place, &bytes[..bytes.len() / 2]).unwrap();
+    let served = shelf.scan().unwrap().unwrap();
+    assert_eq!(states(&served), [("app-1.sqfs".to_owned(), State::Waiting)]);
+    assert!(served.bundles[0].notes[0].contains("bytes"), "{:?}", served.bundles[0].notes);
+
+    fs::write(&place, &bytes).unwrap();
+    let served = shelf.scan().unwrap().unwrap();
+    assert_eq!(states(&served), [("app-1.sqfs".to_owned(), State::Live)]);
+    assert_eq!(served.source.image_count(), 1);
+
+    fs::write(site.path().join("broken.sqfs"), [&b"hsqs"[..], &[7; 5000]].concat()).unwrap();
+    fs::write(site.path().join("more.partial"), b"hsqs").unwrap();
+    let served = shelf.scan().unwrap().unwrap();
+    let expected =
+        [("app-1.sqfs".to_owned(), State::Live), ("broken.sqfs".to_owned(), State::Refused)];
+    assert_eq!(states(&served), expected);
+    assert_eq!(served.source.image_count(), 1, "the rest goes on");
+
+    fs::remove_file(&place).unwrap();
+    assert_eq!(shelf.scan().unwrap().unwrap().source.image_count(), 0);
+}
+
+#[tokio::test]
+async fn the_same_bundle_twice_is_served_once() {
+    let site = tempfile::tempdir().unwrap();
+    let made = bundle(site.path(), "app", b"layer").await;
+    fs::copy(&made.path, site.path().join("copy.sqfs")).unwrap();
+    bundle(site.path(), "other", b"other").await;
+    let served = shelf(site.path()).scan().unwrap().unwrap();
+    let expected = [
+        ("app-1.sqfs".to_owned(), State::Live),
+        ("copy.sqfs".to_owned(), State::Refused),
+        ("other-1.sqfs".to_owned(), State::Live),
+    ];
+    assert_eq!(states(&served), expected);
+    assert!(served.bundles[1].notes[0].contains("twice"), "{:?}", served.bundles[1].notes);
+    assert_eq!(served.source.ambiguous(), [""; 0], "same registry, uppermost wins");
+}
+
+#[tokio::test]
+async fn the_same_content_gives_the_same_bytes() {
+    let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let one = bundle(here.path(), "app", b"layer").await;
+    let two = bundle(there.path(), "app", b"layer").await;
+    assert_eq!(one.digest, two.digest);
+    assert!(fs::read(one.path).unwrap() == fs::read(two.path).unwrap());
+}
