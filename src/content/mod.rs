@@ -5,5 +5,6 @@ pub mod check;
 pub mod closure;
 pub mod overlay;
 pub mod live;
+pub mod memory;
 pub mod shelf;
 pub mod watch;
