@@ -11,5 +11,6 @@ mod cli;
 mod client;
 mod content;
 mod layering;
+mod server;
 mod source;
 mod squashfs;

@@ -9,6 +9,7 @@ pub mod verification;
 pub mod source;
 pub mod bundle;
 pub mod content;
+pub mod server;
 pub mod client;
 pub mod plan;
 pub mod copy;

@@ -1,0 +1,114 @@
+//! A connection that does not wait for ever: a client that takes nothing is given up,
+//! and one that still sends when all is said is heard for a moment, so that it gets
+//! the last answer before it learns that the connection is closed.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, Sleep, sleep};
+
+/// How long what a client still sends is swallowed.
+const LINGER: Duration = Duration::from_millis(500);
+
+/// A connection.
+pub(super) struct Stream {
+    stream: TcpStream,
+    patience: Duration,
+    /// Runs while the client takes nothing, and on after it took something: winding
+    /// it anew each time would cost more than the write.
+    stalled: Option<Pin<Box<Sleep>>>,
+    has_moved: bool,
+    lingering: Option<Pin<Box<Sleep>>>,
+}
+
+impl Stream {
+    /// `patience` is how long a client may take nothing; it gets up to twice that.
+    pub(super) fn new(stream: TcpStream, patience: Duration) -> Self {
+        Self { stream, patience, stalled: None, has_moved: false, lingering: None }
+    }
+
+    /// Looks at the clock if the client takes nothing.
+    fn watch<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        written: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        if written.is_ready() {
+            self.has_moved = true;
+            return written;
+        }
+        let patience = self.patience;
+        loop {
+            let stalled = self.stalled.get_or_insert_with(|| {
+                self.has_moved = false;
+                Box::pin(sleep(patience))
+            });
+            ready!(stalled.as_mut().poll(cx));
+            if !self.has_moved {
+                let waited = "the client took nothing for too long";
+                return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, waited)));
+            }
+            self.has_moved = false;
+            stalled.as_mut().reset(Instant::now() + patience);
+        }
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(cx, buffer);
+        self.watch(cx, written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffers: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, buffers);
+        self.watch(cx, written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        if this.lingering.is_none() {
+            ready!(Pin::new(&mut this.stream).poll_shutdown(cx))?;
+        }
+        let lingering = this.lingering.get_or_insert_with(|| Box::pin(sleep(LINGER)));
+        let mut swallowed = [0; 4096];
+        while lingering.as_mut().poll(cx).is_pending() {
+            let mut swallowed = ReadBuf::new(&mut swallowed);
+            ready!(Pin::new(&mut this.stream).poll_read(cx, &mut swallowed))?;
+            if swallowed.filled().is_empty() {
+                break;
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
