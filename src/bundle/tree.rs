@@ -80,6 +80,20 @@ impl Stored {
 }
 
 impl Tree {
+    /// Makes a tree of files in any order, faster than one by one.
+    ///
+    /// # Errors
+    ///
+    /// A name that is there twice.
+    pub fn of(mut files: Vec<(Box<str>, Stored)>) -> Result<Self, Box<str>> {
+        files.sort_by(|(one, _), (two, _)| one.cmp(two));
+        let mut pairs = files.iter().zip(files.iter().skip(1));
+        if let Some(((name, _), _)) = pairs.find(|((one, _), (two, _))| one == two) {
+            return Err(name.clone());
+        }
+        Ok(Self { files: files.into_iter().collect() })
+    }
+
     /// Adds a file; the first of a name wins, as in a walk from the front.
     ///
     /// Answers whether the name was new.

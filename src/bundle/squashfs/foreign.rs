@@ -34,7 +34,7 @@ pub fn read(file: &Arc<File>) -> Result<Tree, Error> {
         fragments,
         volume: Arc::new(volume),
     };
-    let mut tree = Tree::default();
+    let mut files = Vec::new();
     let mut blocks = foreign.image.most_blocks();
     // Hard links share their inode, and so they do here.
     let mut known: HashMap<Reference, Stored> = HashMap::new();
@@ -52,12 +52,10 @@ pub fn read(file: &Arc<File>) -> Result<Tree, Error> {
             known.insert(entry.inode, stored.clone());
             stored
         };
-        if !tree.insert(path, stored) {
-            return Err(bad(format!("{path:?} is there twice")));
-        }
+        files.push((Box::from(path), stored));
         Ok(())
     })?;
-    Ok(tree)
+    foreign.image.tree(files)
 }
 
 /// An image while it is read.

@@ -12,6 +12,7 @@ use super::directory::{Entries, Entry};
 use super::format::{MAX_DEPTH, MAX_NAME, NO_TABLE, Reference, Superblock};
 use super::inode::{Inode, Listing};
 use super::metadata::{Table, read_exact};
+use crate::bundle::tree::{Stored, Tree};
 
 /// The most files and directories.
 const MAX_ENTRIES: usize = 1 << 20;
@@ -111,6 +112,14 @@ impl Image {
             }
         }
         Ok(())
+    }
+
+    /// The tree of the files that a walk found.
+    pub(super) fn tree(&self, files: Vec<(Box<str>, Stored)>) -> Result<Tree, Error> {
+        Tree::of(files).map_err(|path| {
+            let place = self.superblock.directory_table;
+            Error::corrupt("directory table", place, format!("{path:?} is there twice"))
+        })
     }
 
     fn listing(&self, listing: Listing) -> Result<&[u8], Error> {

@@ -28,7 +28,7 @@ pub fn read(file: &Arc<File>) -> Result<Tree, Error> {
     profile(&superblock)?;
     let image = Image::open(file, superblock, None)?;
     let superblock = image.superblock();
-    let mut tree = Tree::default();
+    let mut files = Vec::new();
     let mut nodes = 1_u32;
     let mut blocks = image.most_blocks();
     image.walk(|path, entry, inode| {
@@ -58,11 +58,10 @@ pub fn read(file: &Arc<File>) -> Result<Tree, Error> {
         }
         let extent = Extent::new(Arc::clone(file), regular.start, regular.length)
             .ok_or_else(|| image.bad_inode(entry.inode, "its end overflows"))?;
-        if !tree.insert(path, Stored::Extent(extent)) {
-            return Err(image.bad_inode(entry.inode, format!("{path:?} is there twice")));
-        }
+        files.push((Box::from(path), Stored::Extent(extent)));
         Ok(())
     })?;
+    let tree = image.tree(files)?;
     if nodes != superblock.inode_count {
         let problem = format!("{} inodes, but {nodes} were found", superblock.inode_count);
         return Err(Error::corrupt("superblock", 0, problem));
