@@ -3,6 +3,7 @@
 mod arguments;
 mod bundles;
 mod configuration;
+mod create;
 mod documentation;
 
 use std::fs;

@@ -13,9 +13,9 @@ use serde::Serialize;
 
 use super::ExitStatus;
 use super::bundles;
+use super::hint::Advised;
 use super::printer::{Printer, size};
-use super::progress::{self, Progress};
-use super::report::Advised;
+use super::progress::{self, Progress, Unit};
 use crate::bundle::tree::Stored;
 use crate::bundle::{Bundle, ContentIndex};
 use crate::oci::{self, Algorithm, Descriptor, Digest, Hasher};
@@ -61,7 +61,7 @@ pub(super) fn run(arguments: &Arguments, printer: &Printer) -> anyhow::Result<Ex
         return Err(Advised { message, hint }.into());
     };
     let draft = Draft::begin(&output)?;
-    let progress = Progress::new(printer, "extracting", bundles::bytes_of(&bundle));
+    let progress = Progress::new(printer, "extracting", bundles::bytes_of(&bundle), Unit::Bytes);
     let written = write_blobs(&bundle, &draft.path, &progress);
     let (bytes, time) = progress.finish();
     written?;

@@ -8,7 +8,10 @@ pub mod logging;
 pub mod printer;
 pub mod progress;
 pub mod report;
+mod hint;
 mod bundles;
+mod signals;
+mod create;
 mod inspect;
 mod verify;
 mod extract;
@@ -16,8 +19,10 @@ mod extract;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
+use anyhow::Context;
 use clap::builder::BoolishValueParser;
 use clap::{ArgAction, ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand};
+use tokio::runtime::Runtime;
 
 use printer::{Printer, Talk};
 use report::Report;
@@ -91,6 +96,7 @@ struct Common {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Create(create::Arguments),
     Inspect(inspect::Arguments),
     Verify(verify::Arguments),
     Extract(extract::Arguments),
@@ -122,11 +128,18 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitStatus {
 impl Command {
     fn run(&self, printer: &Printer) -> anyhow::Result<ExitStatus> {
         match self {
+            Self::Create(arguments) => create::run(arguments, printer),
             Self::Inspect(arguments) => inspect::run(arguments, printer),
             Self::Verify(arguments) => verify::run(arguments, printer),
             Self::Extract(arguments) => extract::run(arguments, printer),
         }
     }
+}
+
+/// The threads of a command that waits for many things at a time.
+fn runtime() -> anyhow::Result<Runtime> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    runtime.context("cannot start threads")
 }
 
 fn parse(arguments: impl IntoIterator<Item = OsString>) -> anyhow::Result<Arguments> {

@@ -3,103 +3,127 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use indicatif::style::TemplateError;
 use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::printer::{Printer, size};
 
-/// Counts the bytes done of a work, and shows them.
+/// Counts how much of a work is done, and shows it.
 #[derive(Debug)]
 pub struct Progress {
     printer: Printer,
     label: &'static str,
+    unit: Unit,
     started: Instant,
-    total: AtomicU64,
+    total: u64,
     done: AtomicU64,
     /// When the next plain line is due, in seconds from the start.
     due: AtomicU64,
     bar: Option<ProgressBar>,
 }
 
+/// What is counted.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Unit {
+    /// Bytes, with their rate.
+    Bytes,
+    /// Images.
+    Images,
+}
+
 /// The time between plain lines, in seconds; they are read in logs of many hours.
 const INTERVAL: u64 = 10;
 
-/// What a bar shows; bytes, rate and time left.
-const TEMPLATE: &str = "{msg} [{bar:30}] {binary_bytes} of {binary_total_bytes}, \
-                        {binary_bytes_per_sec}, {eta} left";
-
 impl Progress {
-    /// Begins a work of `total` bytes that `label` names, such as `verifying`.
+    /// Begins a work of `total` units that `label` names, such as `verifying`.
     #[must_use]
-    pub fn new(printer: &Printer, label: &'static str, total: u64) -> Self {
+    pub fn new(printer: &Printer, label: &'static str, total: u64, unit: Unit) -> Self {
         let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::hidden());
         let bar = printer.bar(bar);
         if let Some(bar) = &bar {
-            // The template is constant: that it parses is tested.
-            bar.set_style(style().unwrap_or_else(|_| ProgressStyle::default_bar()));
+            // The templates are constant: that they parse is tested.
+            bar.set_style(unit.style().unwrap_or_else(|_| ProgressStyle::default_bar()));
             bar.set_message(label);
         }
         Self {
             printer: printer.clone(),
             label,
+            unit,
             started: Instant::now(),
-            total: AtomicU64::new(total),
+            total,
             done: AtomicU64::new(0),
             due: AtomicU64::new(INTERVAL),
             bar,
         }
     }
 
-    /// Says that there are `bytes` more to do than was known.
-    pub fn expect(&self, bytes: u64) {
-        self.total.fetch_add(bytes, Ordering::Relaxed);
-        if let Some(bar) = &self.bar {
-            bar.inc_length(bytes);
-        }
+    /// Says that so much more is done.
+    pub fn advance(&self, by: u64) {
+        self.show(self.done.fetch_add(by, Ordering::Relaxed).saturating_add(by));
     }
 
-    /// Says that `bytes` more are done.
-    pub fn advance(&self, bytes: u64) {
-        let done = self.done.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
-        if let Some(bar) = &self.bar {
-            bar.inc(bytes);
-            return;
-        }
-        let elapsed = self.started.elapsed();
-        let due = self.due.load(Ordering::Relaxed);
-        let now = elapsed.as_secs();
-        if now >= due {
-            let next = now.saturating_add(INTERVAL);
-            let claimed =
-                self.due.compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed);
-            if claimed.is_ok() {
-                let total = self.total.load(Ordering::Relaxed);
-                self.printer.say(line(self.label, done, total, elapsed));
-            }
-        }
+    /// Says that so much was done in vain.
+    pub fn retreat(&self, by: u64) {
+        self.show(self.done.fetch_sub(by, Ordering::Relaxed).saturating_sub(by));
     }
 
-    /// Ends the work and takes the bar away; answers the bytes done and the time they took.
+    /// Says how much is done in all.
+    pub fn reach(&self, done: u64) {
+        self.done.store(done, Ordering::Relaxed);
+        self.show(done);
+    }
+
+    /// Ends the work and takes the bar away; answers how much was done and how long it took.
     pub fn finish(&self) -> (u64, Duration) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
         (self.done.load(Ordering::Relaxed), self.started.elapsed())
     }
-}
 
-fn style() -> Result<ProgressStyle, indicatif::style::TemplateError> {
-    Ok(ProgressStyle::with_template(TEMPLATE)?.progress_chars("=> "))
-}
-
-fn line(label: &str, done: u64, total: u64, elapsed: Duration) -> String {
-    let of = format!("{label}: {} of {}", size(done), size(total));
-    let rate = rate(done, elapsed);
-    match total.saturating_sub(done).checked_div(rate) {
-        Some(left) => {
-            let left = HumanDuration(Duration::from_secs(left));
-            format!("{of}, {}/s, {left} left", size(rate))
+    fn show(&self, done: u64) {
+        if let Some(bar) = &self.bar {
+            bar.set_position(done);
+            return;
         }
-        None => of,
+        let elapsed = self.started.elapsed();
+        let due = self.due.load(Ordering::Relaxed);
+        if elapsed.as_secs() < due {
+            return;
+        }
+        let next = elapsed.as_secs().saturating_add(INTERVAL);
+        let claimed = self.due.compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed);
+        if claimed.is_ok() {
+            self.printer.say(self.unit.line(self.label, done, self.total, elapsed));
+        }
+    }
+}
+
+impl Unit {
+    fn style(self) -> Result<ProgressStyle, TemplateError> {
+        let template = match self {
+            Self::Bytes => {
+                "{msg} [{bar:30}] {binary_bytes} of {binary_total_bytes}, \
+                 {binary_bytes_per_sec}, {eta} left"
+            }
+            Self::Images => "{msg} [{bar:30}] {pos} of {len} images",
+        };
+        Ok(ProgressStyle::with_template(template)?.progress_chars("=> "))
+    }
+
+    fn line(self, label: &str, done: u64, total: u64, elapsed: Duration) -> String {
+        if self == Self::Images {
+            return format!("{label}: {done} of {total} images");
+        }
+        let of = format!("{label}: {} of {}", size(done), size(total));
+        let rate = rate(done, elapsed);
+        match total.saturating_sub(done).checked_div(rate) {
+            Some(left) => {
+                let left = HumanDuration(Duration::from_secs(left));
+                format!("{of}, {}/s, {left} left", size(rate))
+            }
+            None => of,
+        }
     }
 }
 
@@ -115,10 +139,14 @@ mod tests {
 
     #[test]
     fn bars_and_lines() {
-        assert!(style().is_ok());
-        let text = line("verifying", 3 << 20, 12 << 20, Duration::from_secs(3));
+        for unit in [Unit::Bytes, Unit::Images] {
+            assert!(unit.style().is_ok());
+        }
+        let text = Unit::Bytes.line("verifying", 3 << 20, 12 << 20, Duration::from_secs(3));
         assert_eq!(text, "verifying: 3.00 MiB of 12.00 MiB, 1.00 MiB/s, 9 seconds left");
-        let text = line("verifying", 0, 1 << 10, Duration::ZERO);
+        let text = Unit::Bytes.line("verifying", 0, 1 << 10, Duration::ZERO);
         assert_eq!(text, "verifying: 0 B of 1.00 KiB");
+        let text = Unit::Images.line("resolving", 3, 191, Duration::from_secs(3));
+        assert_eq!(text, "resolving: 3 of 191 images");
     }
 }

@@ -7,11 +7,12 @@
 //! hint: check the path; …
 //! ```
 
+use std::collections::BTreeSet;
 use std::error::Error;
-use std::fmt;
-use std::io::ErrorKind;
+use std::{fmt, iter};
 
-use super::config;
+use super::hint;
+use crate::create;
 
 /// A failure, ready to be printed; its text lacks the leading `error:` and the hints.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -21,33 +22,23 @@ pub struct Report {
     hints: Vec<String>,
 }
 
-/// A failure of a command's own, with what to do about it.
-#[derive(Debug, thiserror::Error)]
-#[error("{message}")]
-pub struct Advised {
-    /// What was attempted, on which object, and why it failed.
-    pub message: String,
-    /// A full instruction.
-    pub hint: String,
-}
-
 impl Report {
     /// Reads a chain of errors.
     #[must_use]
     pub fn of(error: &anyhow::Error) -> Self {
-        let mut messages = Vec::<String>::new();
-        let mut hints = Vec::new();
-        for link in error.chain() {
-            let text = link.to_string();
-            // Errors of other crates often repeat their cause.
-            if !messages.last().is_some_and(|above| above.ends_with(&text)) {
-                messages.push(text);
+        let mut causes = messages(error.chain());
+        let mut hints: Vec<String> = error.chain().filter_map(hint::of).collect();
+        // A failure of many images has a chain for each.
+        if let Some(create::Error::Images { failed, .. }) = error.downcast_ref() {
+            for (reference, error) in failed {
+                causes.push(format!("{reference}: {}", messages(chain(error)).join(": ")));
+                hints.extend(chain(error).filter_map(hint::of));
             }
-            hints.extend(hint(link));
         }
-        hints.dedup();
-        let mut messages = messages.into_iter();
-        Self { message: messages.next().unwrap_or_default(), causes: messages.collect(), hints }
+        let mut said = BTreeSet::new();
+        hints.retain(|hint| said.insert(hint.clone()));
+        let message = if causes.is_empty() { String::new() } else { causes.remove(0) };
+        Self { message, causes, hints }
     }
 
     /// What led to it, the nearest cause first.
@@ -73,50 +64,27 @@ impl fmt::Display for Report {
     }
 }
 
-/// What to do about one error, if there is something to say.
-fn hint(error: &(dyn Error + 'static)) -> Option<String> {
-    if let Some(error) = error.downcast_ref::<std::io::Error>() {
-        return system(error.kind()).map(Into::into);
-    }
-    if let Some(Advised { hint, .. }) = error.downcast_ref() {
-        return Some(hint.clone());
-    }
-    if let Some(config::Error::Unknown { nearest: Some(nearest), .. }) = error.downcast_ref() {
-        return Some(format!("the nearest known word is `{nearest}`"));
-    }
-    None
+/// An error and its causes.
+pub(super) fn chain<'a>(
+    error: &'a (dyn Error + 'static),
+) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    iter::successors(Some(error), |error| (*error).source())
 }
 
-/// What to do about an error of the operating system.
-fn system(kind: ErrorKind) -> Option<&'static str> {
-    Some(match kind {
-        ErrorKind::AddrInUse => {
-            "another process listens there: choose another address with `--listen`, \
-             or find the process with `ss -ltnp`"
+/// What the links of a chain say; errors of other crates often repeat their cause.
+fn messages<'a>(chain: impl Iterator<Item = &'a (dyn Error + 'static)>) -> Vec<String> {
+    let mut messages = Vec::<String>::new();
+    for text in chain.map(ToString::to_string) {
+        if !messages.last().is_some_and(|above| above.ends_with(&text)) {
+            messages.push(text);
         }
-        ErrorKind::AddrNotAvailable => {
-            "no interface of this machine has that address: list them with `ip address`, \
-             or listen on all with `--listen 0.0.0.0:5000`"
-        }
-        ErrorKind::NotFound => "check the path; a relative one starts at the working directory",
-        ErrorKind::PermissionDenied => {
-            "the user that runs shipperd needs the permission: see `ls -l`, `id`, \
-             and in a container the owner and label of the volume"
-        }
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
-            "make room on that file system or choose another directory"
-        }
-        ErrorKind::ReadOnlyFilesystem => "choose a directory on a file system that can be written",
-        ErrorKind::ConnectionRefused => {
-            "nothing listens at that address: check host and port, and whether a proxy is needed"
-        }
-        _ => return None,
-    })
+    }
+    messages
 }
 
 #[cfg(test)]
 mod tests {
-    use std::io;
+    use std::io::{self, ErrorKind};
 
     use anyhow::Context;
 

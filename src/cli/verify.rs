@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::ExitStatus;
 use super::bundles::{self, Refused};
 use super::printer::{self, Printer, size};
-use super::progress::{self, Progress};
+use super::progress::{self, Progress, Unit};
 use super::report::Report;
 use crate::bundle::{Bundle, Error};
 use crate::content::check;
@@ -100,7 +100,7 @@ fn is_damage(error: &Error) -> bool {
 
 fn verify(bundles: Vec<Bundle>, printer: &Printer) -> Vec<Verdict> {
     let total = bundles.iter().map(bundles::bytes_of).sum();
-    let progress = Progress::new(printer, "verifying", total);
+    let progress = Progress::new(printer, "verifying", total, Unit::Bytes);
     let judge = |bundle: Bundle| {
         let (path, blobs, bytes) =
             (bundle.path.clone(), bundle.index.blobs().len(), bundles::bytes_of(&bundle));

@@ -1,0 +1,120 @@
+//! What create says, and what it leaves on the disk.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::{check, layout, shipperd, stdout, text};
+
+fn files(directory: &Path) -> Vec<String> {
+    let entries = fs::read_dir(directory).unwrap();
+    let mut names: Vec<_> =
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_bundle_of_a_layout_holds_its_images() {
+    let directory = tempfile::tempdir().unwrap();
+    layout(&directory.path().join("layout"), &["quay.io/a/b:v1"], &vec![7; 100_000]);
+    let mut command = shipperd(directory.path());
+    command.args(["create", "--quiet", "--name", "apps", "--output", "out", "oci:layout"]);
+    command.env("SOURCE_DATE_EPOCH", "1795244400");
+    check(&mut command, 0, "out/apps-1.sqfs\n", "");
+    assert_eq!(files(&directory.path().join("out")), ["apps-1.sqfs"]);
+
+    let answer = stdout(shipperd(directory.path()).args(["inspect", "--json", "out"]), 0);
+    let answer: Value = serde_json::from_str(&answer).unwrap();
+    let bundle = &answer["bundles"][0];
+    assert_eq!(bundle["imageset"]["name"], "apps");
+    assert_eq!(bundle["imageset"]["sequence"], 1);
+    assert_eq!(bundle["imageset"]["created"], "2026-11-21T07:00:00Z");
+    assert_eq!(bundle["references"][0]["reference"], "quay.io/a/b:v1");
+    assert_eq!(bundle["missing"].as_array().unwrap().len(), 0);
+    let verified = stdout(shipperd(directory.path()).args(["verify", "--quiet", "out"]), 0);
+    assert!(verified.ends_with(": good\n"), "{verified}");
+}
+
+#[test]
+fn the_same_images_give_the_same_bytes() {
+    let directory = tempfile::tempdir().unwrap();
+    layout(&directory.path().join("layout"), &["quay.io/a/b:v1"], b"layer");
+    let make = |output: &str| {
+        let mut command = shipperd(directory.path());
+        command.args(["create", "--json", "--name", "apps", "--output", output, "oci:layout"]);
+        let answer = stdout(command.env("SOURCE_DATE_EPOCH", "1795244400"), 0);
+        let answer: Value = serde_json::from_str(&answer).unwrap();
+        fs::read(directory.path().join(answer["path"].as_str().unwrap())).unwrap()
+    };
+    assert!(make("one") == make("two"));
+}
+
+#[test]
+fn a_bundle_is_never_replaced() {
+    let directory = tempfile::tempdir().unwrap();
+    layout(&directory.path().join("layout"), &["quay.io/a/b:v1"], b"layer");
+    fs::write(directory.path().join("apps-1.sqfs"), "precious").unwrap();
+    check(
+        shipperd(directory.path()).args(["create", "--name", "apps", "oci:layout"]),
+        2,
+        "",
+        "error: \"./apps-1.sqfs\" exists already\n\n\
+         hint: choose another `--name` or `--output`, or move the bundle that is there away\n",
+    );
+    assert_eq!(fs::read(directory.path().join("apps-1.sqfs")).unwrap(), b"precious");
+}
+
+#[test]
+fn what_is_lacking_is_said() {
+    let directory = tempfile::tempdir().unwrap();
+    check(
+        shipperd(directory.path()).args(["create", "--name", "apps"]),
+        2,
+        "",
+        "error: there is nothing to carry\n\n\
+         hint: name images: `shipperd create --name apps quay.io/ns/name:tag`\n",
+    );
+    check(
+        shipperd(directory.path()).args(["create", "quay.io/a/b:v1"]),
+        2,
+        "",
+        "error: the imageset has no name\n\n\
+         hint: give it one with `--name`: updates are found by it\n",
+    );
+    check(
+        shipperd(directory.path()).args(["create", "--name", "../a", "quay.io/a/b:v1"]),
+        2,
+        "",
+        "error: \"../a\" cannot name an imageset: use letters, digits, `.`, `_` and `-`\n",
+    );
+}
+
+#[test]
+fn images_that_cannot_be_had_are_each_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let layer = layout(&directory.path().join("layout"), &["quay.io/a/b:v1"], b"layer");
+    fs::remove_file(layer).unwrap();
+    let mut command = shipperd(directory.path());
+    let output = command.args(["create", "--name", "apps", "oci:layout"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let stderr = text(&output.stderr);
+    assert!(stderr.starts_with("error: 1 of 1 images cannot be resolved\n"), "{stderr}");
+    assert!(stderr.contains("\n  caused by: quay.io/a/b:v1: "), "{stderr}");
+    assert_eq!(files(directory.path()), ["layout"]);
+}
+
+#[test]
+fn a_source_that_is_damaged_makes_no_bundle() {
+    let directory = tempfile::tempdir().unwrap();
+    let layer = layout(&directory.path().join("layout"), &["quay.io/a/b:v1"], b"layer");
+    fs::write(layer, b"lAyer").unwrap();
+    let mut command = shipperd(directory.path());
+    command.args(["create", "--name", "apps", "--output", "out", "oci:layout"]);
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let stderr = text(&output.stderr);
+    assert!(stderr.contains("error: cannot copy what quay.io/a/b:v1 needs\n"), "{stderr}");
+    assert_eq!(files(&directory.path().join("out")), [""; 0]);
+}

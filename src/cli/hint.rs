@@ -1,0 +1,105 @@
+//! What a person can do about an error.
+
+use std::error::Error;
+use std::io;
+use std::io::ErrorKind;
+
+use super::config;
+use super::report::chain;
+use crate::client;
+use crate::create;
+
+/// A failure of a command's own, with what to do about it.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub(super) struct Advised {
+    /// What was attempted, on which object, and why it failed.
+    pub(super) message: String,
+    /// A full instruction.
+    pub(super) hint: String,
+}
+
+/// What to do about one link of a chain, if there is something to say.
+pub(super) fn of(error: &(dyn Error + 'static)) -> Option<String> {
+    if let Some(error) = error.downcast_ref::<io::Error>() {
+        return system(error.kind()).map(Into::into);
+    }
+    if let Some(Advised { hint, .. }) = error.downcast_ref() {
+        return Some(hint.clone());
+    }
+    if let Some(config::Error::Unknown { nearest: Some(nearest), .. }) = error.downcast_ref() {
+        return Some(format!("the nearest known word is `{nearest}`"));
+    }
+    if let Some(error) = error.downcast_ref() {
+        return creation(error).map(Into::into);
+    }
+    error.downcast_ref().and_then(registry)
+}
+
+/// What to do about a bundle that was not made.
+fn creation(error: &create::Error) -> Option<&'static str> {
+    match error {
+        create::Error::Exists(_) => {
+            Some("choose another `--name` or `--output`, or move the bundle that is there away")
+        }
+        create::Error::Full { .. } => {
+            Some("make room on that file system or choose another with `--output`")
+        }
+        create::Error::NotThere { .. } => {
+            Some("`shipperd inspect` lists the references that a file holds")
+        }
+        _ => None,
+    }
+}
+
+/// What to do about a registry that gives no answer or none that can be used.
+fn registry(error: &client::Error) -> Option<String> {
+    match error {
+        client::Error::Connection { host, source } => {
+            let text = chain(source).map(ToString::to_string).collect::<Vec<_>>().join(": ");
+            if text.contains("UnknownIssuer") {
+                Some(format!(
+                    "put the certificate of the authority that signed for {host} into \
+                     /etc/containers/certs.d/{host}/ca.crt, or take any with \
+                     `--tls-skip-verify {host}`"
+                ))
+            } else if text.contains("InvalidContentType") || text.contains("corrupt message") {
+                Some(format!("if {host} speaks plain HTTP only, allow it: `--plain-http {host}`"))
+            } else {
+                None
+            }
+        }
+        client::Error::PlainHttp { host } => Some(format!("allow it: `--plain-http {host}`")),
+        client::Error::Unauthorized { host, .. } => {
+            Some(format!("log in with `podman login {host}`, or name a file with `--authfile`"))
+        }
+        _ => None,
+    }
+}
+
+/// What to do about an error of the operating system.
+fn system(kind: ErrorKind) -> Option<&'static str> {
+    Some(match kind {
+        ErrorKind::AddrInUse => {
+            "another process listens there: choose another address with `--listen`, \
+             or find the process with `ss -ltnp`"
+        }
+        ErrorKind::AddrNotAvailable => {
+            "no interface of this machine has that address: list them with `ip address`, \
+             or listen on all with `--listen 0.0.0.0:5000`"
+        }
+        ErrorKind::NotFound => "check the path; a relative one starts at the working directory",
+        ErrorKind::PermissionDenied => {
+            "the user that runs shipperd needs the permission: see `ls -l`, `id`, \
+             and in a container the owner and label of the volume"
+        }
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+            "make room on that file system or choose another directory"
+        }
+        ErrorKind::ReadOnlyFilesystem => "choose a directory on a file system that can be written",
+        ErrorKind::ConnectionRefused => {
+            "nothing listens at that address: check host and port, and whether a proxy is needed"
+        }
+        _ => return None,
+    })
+}
