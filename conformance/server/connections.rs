@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-use shipperd::content::live::{Served, State, Status};
+use shipperd::content::live::{Findings, Served, State, Status};
 use shipperd::content::memory::Memory;
 use shipperd::server::Options;
 
@@ -64,19 +64,25 @@ fn ready_says_how_each_bundle_fares() {
         path: name.into(),
         state,
         notes: vec!["superblock: bad magic".to_owned()],
+        damaged: Findings::default(),
     };
     let broken = status("broken.sqfs", State::Refused);
+    let good = status("good.sqfs", State::Live);
     let serve = |bundles| house.live.replace(Served { source: Memory::new().unwrap(), bundles });
     serve(vec![broken.clone()]);
     let answer = house.get("/readyz");
     assert_eq!(answer.status, 503);
     assert!(answer.text().contains("superblock: bad magic"), "{}", answer.text());
-    serve(vec![broken, status("good.sqfs", State::Live)]);
+    serve(vec![broken, good.clone()]);
     let answer = house.get("/readyz");
     assert_eq!(answer.status, 200);
     assert!(answer.text().contains("broken.sqfs"), "{}", answer.text());
+    // Damage that is found later shows without a change of what is served.
+    good.damaged.add("blob sha256:00 at byte 4096 is damaged".to_owned());
+    assert!(house.get("/readyz").text().contains("at byte 4096"));
     let metrics = house.get("/metrics").text();
     for line in [
+        "shipperd_damaged_blobs 1",
         "shipperd_bundles{state=\"live\"} 1",
         "shipperd_bundles{state=\"refused\"} 1",
         "shipperd_requests_total{endpoint=\"admin\",status=\"5xx\"} 1",

@@ -1,10 +1,10 @@
 //! The one cell that changes: what is served now.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 /// Holds what is served now and swaps it whole.
 ///
@@ -24,7 +24,7 @@ pub struct Served<S> {
 }
 
 /// How one file fares.
-#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Status {
     /// The file.
     pub path: PathBuf,
@@ -33,6 +33,38 @@ pub struct Status {
     /// Why it is not, or what about it is worth saying.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
+    /// What was found damaged since, while it was read.
+    #[serde(skip_serializing_if = "Findings::is_empty")]
+    pub damaged: Findings,
+}
+
+/// What is found out about a file while it is served.
+#[derive(Clone, Debug, Default)]
+pub struct Findings(Arc<Mutex<Vec<String>>>);
+
+impl Findings {
+    /// Adds one.
+    pub fn add(&self, finding: String) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(finding);
+    }
+
+    /// All so far.
+    #[must_use]
+    pub fn list(&self) -> Vec<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whether there are none so far.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+}
+
+impl Serialize for Findings {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.list().serialize(serializer)
+    }
 }
 
 /// Whether a file is served.

@@ -8,7 +8,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::live::{Served, State, Status};
+use super::live::{Findings, Served, State, Status};
 use super::overlay::Overlay;
 use super::snapshot::{Snapshot, Verify};
 use crate::bundle::{self, index::Absent};
@@ -242,11 +242,13 @@ fn reason(snapshot: &Snapshot, missing: &[&Absent]) -> String {
 
 fn status(path: PathBuf, entry: &Entry, refusals: &BTreeMap<PathBuf, (State, String)>) -> Status {
     if let Some((state, reason)) = refusals.get(&path) {
-        return Status { path, state: *state, notes: vec![reason.clone()] };
+        let notes = vec![reason.clone()];
+        return Status { path, state: *state, notes, damaged: Findings::default() };
     }
     let problems = entry.opened.iter().flat_map(|snapshot| &snapshot.bundle().problems);
     let notes = problems.map(ToString::to_string).collect();
-    Status { path, state: State::Live, notes }
+    let damaged = entry.opened.iter().map(|snapshot| snapshot.findings().clone()).next();
+    Status { path, state: State::Live, notes, damaged: damaged.unwrap_or_default() }
 }
 
 /// Whether a name in a directory may be a bundle: nothing hidden, nothing under construction.

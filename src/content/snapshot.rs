@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::live::Findings;
 use crate::bundle::Bundle;
 use crate::bundle::index::Ordinal;
 use crate::oci::Digest;
@@ -32,6 +33,7 @@ pub struct Snapshot {
     verify: Verify,
     verdicts: Arc<Verdicts>,
     running: Mutex<HashMap<Ordinal, Arc<Verification>>>,
+    findings: Findings,
 }
 
 /// What is known of each blob: a byte each.
@@ -79,7 +81,14 @@ impl Snapshot {
                 verdicts.set(*blob, Verdict::Damaged);
             }
         }
-        Self { bundle, verify, verdicts, running: Mutex::default() }
+        let findings = Findings::default();
+        Self { bundle, verify, verdicts, running: Mutex::default(), findings }
+    }
+
+    /// What is found damaged while it is read.
+    #[must_use]
+    pub fn findings(&self) -> &Findings {
+        &self.findings
     }
 
     /// The bundle.
@@ -145,10 +154,12 @@ impl Snapshot {
         running.retain(|_, verification| verification.verdict().is_none());
         let begin = || {
             let verdicts = Arc::clone(&self.verdicts);
-            let at = self.place(blob);
+            let (at, findings) = (self.place(blob), self.findings.clone());
             Arc::new(Verification::new(digest.clone(), length, move |verdict| {
                 verdicts.set(blob, verdict);
-                at.report(verdict);
+                if verdict == Verdict::Damaged {
+                    findings.add(at.report());
+                }
             }))
         };
         Arc::clone(running.entry(blob).or_insert_with(begin))
@@ -172,11 +183,12 @@ struct Place {
 }
 
 impl Place {
-    fn report(&self, verdict: Verdict) {
-        let Self { path, digest: Some(digest), offset } = self else { return };
-        if verdict == Verdict::Damaged {
-            let bundle = path.display();
-            tracing::error!(%bundle, %digest, offset, "blob {digest} of {bundle} is damaged");
-        }
+    /// Logs the damage once, and answers how to call it.
+    fn report(&self) -> String {
+        let bundle = self.path.display();
+        let digest = self.digest.as_ref().map(ToString::to_string).unwrap_or_default();
+        let at = self.offset.map_or_else(String::new, |offset| format!(" at byte {offset}"));
+        tracing::error!(%bundle, digest, self.offset, "blob {digest}{at} of {bundle} is damaged");
+        format!("blob {digest}{at} is damaged")
     }
 }

@@ -14,6 +14,7 @@ pub(super) struct Metrics {
     registry: Registry,
     requests: Family<Answered, Counter>,
     bundles: Family<InState, Gauge>,
+    damaged: Gauge,
     /// Bytes of bodies that were handed to connections.
     pub(super) sent: Counter,
     /// Requests that are being answered.
@@ -50,7 +51,9 @@ impl Metrics {
         registry.register("connections", "Connections open", connections.clone());
         let bundles = Family::default();
         registry.register("bundles", "Bundles at hand, by state", Family::clone(&bundles));
-        Self { registry, requests, bundles, sent, in_flight, connections }
+        let damaged = Gauge::default();
+        registry.register("damaged_blobs", "Blobs found damaged while read", damaged.clone());
+        Self { registry, requests, bundles, damaged, sent, in_flight, connections }
     }
 
     /// Counts an answer.
@@ -74,6 +77,8 @@ impl Metrics {
             let count = i64::try_from(count).unwrap_or(i64::MAX);
             self.bundles.get_or_create(&InState { state: label }).set(count);
         }
+        let damaged: usize = bundles.iter().map(|bundle| bundle.damaged.list().len()).sum();
+        self.damaged.set(i64::try_from(damaged).unwrap_or(i64::MAX));
         let mut encoded = String::new();
         text::encode(&mut encoded, &self.registry)?;
         Ok(encoded)
