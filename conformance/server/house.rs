@@ -5,8 +5,9 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
-use shipperd::content::live::{Live, Served, Status};
+use shipperd::content::live::{Live, Served};
 use shipperd::content::memory::Memory;
+use shipperd::server::tls::Tls;
 use shipperd::server::{self, Door, Offers, Options};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
@@ -24,18 +25,23 @@ pub(super) struct House {
 
 impl House {
     pub(super) fn open(source: Memory, options: Options) -> Self {
-        Self::open_with(source, vec![], options)
+        Self::open_with(source, |it| Door::plain(it, Offers::Everything), options)
     }
 
-    pub(super) fn open_with(source: Memory, bundles: Vec<Status>, options: Options) -> Self {
+    pub(super) fn open_tls(source: Memory, tls: Tls) -> Self {
+        let door = |listener| Door::tls(listener, Offers::Everything, tls);
+        Self::open_with(source, door, Options::default())
+    }
+
+    fn open_with(source: Memory, door: impl FnOnce(TcpListener) -> Door, options: Options) -> Self {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
         let runtime = runtime.unwrap();
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = listener.local_addr().unwrap();
-        let live = Arc::new(Live::new(Served { source, bundles }));
+        let live = Arc::new(Live::new(Served { source, bundles: vec![] }));
         let (stop, stopped) = oneshot::channel::<()>();
-        let doors = vec![Door::plain(listener, Offers::Everything)];
+        let doors = vec![door(listener)];
         let running = runtime.spawn(server::run(doors, Arc::clone(&live), options, async {
             drop(stopped.await);
         }));

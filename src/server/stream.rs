@@ -31,6 +31,13 @@ impl Stream {
         Self { stream, patience, stalled: None, has_moved: false, lingering: None }
     }
 
+    /// The first byte that the client sends, which stays to be read.
+    pub(super) async fn first_byte(&self) -> io::Result<Option<u8>> {
+        let mut byte = [0];
+        let seen = self.stream.peek(&mut byte).await?;
+        Ok(byte.first().copied().filter(|_| seen > 0))
+    }
+
     /// Looks at the clock if the client takes nothing.
     fn watch<T>(
         &mut self,
