@@ -1,6 +1,9 @@
 //! Remote registries as a source: Debian's docker-registry, token servers, and servers that misbehave.
 
 mod distribution;
+mod hostile;
+mod scripted;
+mod tokens;
 
 use std::path::PathBuf;
 use std::time::Duration;
