@@ -2,6 +2,7 @@
 
 mod distribution;
 mod hostile;
+mod lists;
 mod scripted;
 mod tokens;
 

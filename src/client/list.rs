@@ -2,9 +2,9 @@
 //!
 //! <https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#content-discovery>
 //!
-//! Not every registry sorts, and some know no `n` and no `last`. So what comes is
-//! watched: as long as it is in order, a page is a page; else the whole list is read
-//! and sorted here.
+//! Not every registry sorts, some know no `n` and no `last`, and to some `last` is a
+//! place in an order of their own. So a list is read from its beginning: as long as
+//! what comes is in order, no further than needed; else the whole, and sorted here.
 
 use std::borrow::Borrow;
 use std::collections::HashSet;
@@ -58,21 +58,26 @@ impl List<'_> {
         Ok(names)
     }
 
-    /// The first names after `after`; nothing when the registry keeps no order.
+    /// The names up to the `limit`th after `after`; nothing when the registry keeps no order.
     async fn ordered<T>(&self, after: &str, limit: usize) -> Result<Option<Vec<T>>, source::Error>
     where
         T: FromStr + Ord + Borrow<str>,
     {
         let mut names: Vec<T> = Vec::new();
-        let mut pages = self.pages(after, limit.clamp(1, PAGE))?;
-        while names.len() < limit.max(1) {
-            let Some(page) = pages.next::<T>().await? else { break };
+        let mut wanted = limit;
+        let mut pages = self.pages(if after.is_empty() { limit.clamp(1, PAGE) } else { PAGE })?;
+        while let Some(page) = pages.next::<T>().await? {
             for name in page {
-                let last = names.last().map_or(after, Borrow::borrow);
-                if Borrow::<str>::borrow(&name) <= last {
+                if names.last().is_some_and(|last| name <= *last) {
                     return Ok(None);
                 }
+                if Borrow::<str>::borrow(&name) > after {
+                    wanted = wanted.saturating_sub(1);
+                }
                 names.push(name);
+            }
+            if wanted == 0 {
+                break;
             }
         }
         Ok(Some(names))
@@ -80,20 +85,17 @@ impl List<'_> {
 
     async fn whole<T: FromStr>(&self) -> Result<Vec<T>, source::Error> {
         let mut names = Vec::new();
-        let mut pages = self.pages("", PAGE)?;
-        while let Some(page) = pages.next::<T>().await? {
+        let mut pages = self.pages(PAGE)?;
+        while let Some(page) = pages.next().await? {
             names.extend(page);
         }
         Ok(names)
     }
 
-    fn pages(&self, after: &str, size: usize) -> Result<Pages<'_>, source::Error> {
+    fn pages(&self, size: usize) -> Result<Pages<'_>, source::Error> {
         let url = self.remote.url(self.scope, self.path);
         let mut url = url.map_err(|error| self.question.failed(error))?;
         url.query_pairs_mut().append_pair("n", &size.to_string());
-        if !after.is_empty() {
-            url.query_pairs_mut().append_pair("last", after);
-        }
         Ok(Pages { list: self, next: Some(url), seen: HashSet::new(), names: 0 })
     }
 }
