@@ -15,7 +15,7 @@ fn version_goes_to_stdout() {
 fn help_goes_to_stdout_and_names_every_command() {
     let directory = tempfile::tempdir().unwrap();
     let help = stdout(shipperd(directory.path()).arg("--help"), 0);
-    for command in ["create", "inspect", "verify", "extract"] {
+    for command in ["serve", "create", "inspect", "verify", "extract", "trust"] {
         assert!(help.contains(&format!("\n  {command} ")), "{command}: {help}");
     }
 }

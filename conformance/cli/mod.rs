@@ -5,6 +5,7 @@ mod bundles;
 mod configuration;
 mod create;
 mod documentation;
+mod serve;
 
 use std::fs;
 use std::path::Path;

@@ -11,10 +11,13 @@ pub mod report;
 mod hint;
 mod bundles;
 mod signals;
+mod state;
+mod serve;
 mod create;
 mod inspect;
 mod verify;
 mod extract;
+mod trust;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -96,10 +99,12 @@ struct Common {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Serve(serve::Arguments),
     Create(create::Arguments),
     Inspect(inspect::Arguments),
     Verify(verify::Arguments),
     Extract(extract::Arguments),
+    Trust(trust::Arguments),
 }
 
 /// Runs the program with these arguments, the first of which is its own name.
@@ -128,10 +133,12 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitStatus {
 impl Command {
     fn run(&self, printer: &Printer) -> anyhow::Result<ExitStatus> {
         match self {
+            Self::Serve(arguments) => serve::run(arguments, printer),
             Self::Create(arguments) => create::run(arguments, printer),
             Self::Inspect(arguments) => inspect::run(arguments, printer),
             Self::Verify(arguments) => verify::run(arguments, printer),
             Self::Extract(arguments) => extract::run(arguments, printer),
+            Self::Trust(arguments) => trust::run(arguments, printer),
         }
     }
 }
