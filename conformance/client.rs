@@ -85,7 +85,7 @@ async fn the_contract_over_plain_http() {
 
 #[tokio::test]
 async fn the_contract_over_tls_with_a_password() {
-    let setup = Setup { tls: true, password: true };
+    let setup = Setup { tls: true, password: true, ..Setup::default() };
     let Some(distribution) = Distribution::start(setup).await else { return };
     let registry = distribution.registry();
     let reach = Reach { certificates: vec![distribution.certificates()], ..Reach::default() };
@@ -94,23 +94,48 @@ async fn the_contract_over_tls_with_a_password() {
 }
 
 #[tokio::test]
+async fn the_contract_over_tls_with_certificates_on_both_sides() {
+    let setup = Setup { tls: true, mutual: true, ..Setup::default() };
+    let Some(distribution) = Distribution::start(setup).await else { return };
+    let registry = distribution.registry();
+    let reach = Reach { certificates: vec![distribution.certificates()], ..Reach::default() };
+    contract(&reach.remote().at(registry.clone()), Some(registry.clone())).await;
+    let reach = Reach { tls_skip_verify: vec![registry.clone()], ..Reach::default() };
+    assert!(reach.remote().resolve(&app(registry), &"v1".parse().unwrap()).await.is_err());
+}
+
+#[tokio::test]
 async fn certificates_are_verified_unless_told_otherwise() {
-    let Some(distribution) = Distribution::start(Setup { tls: true, password: false }).await else {
+    let Some(distribution) = Distribution::start(Setup { tls: true, ..Setup::default() }).await
+    else {
         return;
     };
     let registry = distribution.registry();
     let target = "v1".parse().unwrap();
     let error = Reach::default().remote().resolve(&app(registry), &target).await.unwrap_err();
     let text = chain(&error);
-    assert!(text.starts_with(&format!("resolving {registry}/lab/app:v1 failed")), "{text}");
-    assert!(text.contains("certificate"), "{text}");
+    let expected = format!(
+        "resolving {registry}/lab/app:v1 failed: {registry} has no certificate that can be trusted"
+    );
+    assert!(text.starts_with(&expected) && text.contains("UnknownIssuer"), "{text}");
     let reach = Reach { tls_skip_verify: vec![registry.clone()], ..Reach::default() };
     assert!(reach.remote().resolve(&app(registry), &target).await.is_ok());
 }
 
 #[tokio::test]
+async fn plain_http_where_tls_is_due_is_named() {
+    let Some(distribution) = Distribution::start(Setup::default()).await else { return };
+    let registry = distribution.registry();
+    let target = "v1".parse().unwrap();
+    let error = Reach::default().remote().resolve(&app(registry), &target).await.unwrap_err();
+    assert!(chain(&error).contains(&format!("{registry} does not speak TLS")), "{}", chain(&error));
+}
+
+#[tokio::test]
 async fn wrong_and_missing_passwords_are_told_apart_from_failures() {
-    let Some(distribution) = Distribution::start(Setup { tls: false, password: true }).await else {
+    let Some(distribution) =
+        Distribution::start(Setup { password: true, ..Setup::default() }).await
+    else {
         return;
     };
     let registry = distribution.registry();

@@ -23,6 +23,8 @@ pub struct Setup {
     pub tls: bool,
     /// Only for [`USER`].
     pub password: bool,
+    /// Only for who has a certificate.
+    pub mutual: bool,
 }
 
 /// A running registry that holds [`sample`]; stopped when dropped.
@@ -42,12 +44,14 @@ impl Distribution {
             "version: 0.1\nstorage: {{filesystem: {{rootdirectory: {path:?}}}}}\nhttp:\n  addr: 127.0.0.1:0\n"
         );
         if setup.tls {
-            certificate(path);
-            configuration += &format!(
-                "  tls: {{certificate: {:?}, key: {:?}}}\n",
-                path.join("server.crt"),
-                path.join("server.key"),
-            );
+            certificates(path);
+            let [certificate, key, authority] =
+                ["server.crt", "server.key", "ca.crt"].map(|name| path.join(name));
+            configuration +=
+                &format!("  tls:\n    certificate: {certificate:?}\n    key: {key:?}\n");
+            if setup.mutual {
+                configuration += &format!("    clientcas: [{authority:?}]\n");
+            }
         }
         if setup.password {
             let file = path.join("htpasswd");
@@ -86,12 +90,19 @@ impl Distribution {
         let certificates = directory.join("certs.d");
         let host = certificates.join(self.registry.as_str());
         std::fs::create_dir_all(&host).unwrap();
-        std::fs::copy(directory.join("ca.crt"), host.join("ca.crt")).unwrap();
+        for name in ["ca.crt", "client.cert", "client.key"] {
+            std::fs::copy(directory.join(name), host.join(name)).unwrap();
+        }
         certificates
     }
 
     async fn push(&self, setup: Setup, sample: &Sample) {
-        let client = Client::builder().tls_danger_accept_invalid_certs(true).no_proxy();
+        let mut client = Client::builder().tls_danger_accept_invalid_certs(true).no_proxy();
+        if setup.mutual {
+            let read = |name| std::fs::read(self.directory.path().join(name)).unwrap();
+            let pem = [read("client.cert"), read("client.key")].concat();
+            client = client.identity(reqwest::Identity::from_pem(&pem).unwrap());
+        }
         let client = client.build().unwrap();
         let scheme = if setup.tls { "https" } else { "http" };
         let root: Url = format!("{scheme}://{}/v2/", self.registry).parse().unwrap();
@@ -141,17 +152,23 @@ impl Drop for Distribution {
     }
 }
 
-/// Writes `ca.crt`, and `server.crt` and `server.key` for 127.0.0.1.
-pub fn certificate(directory: &Path) {
+/// Writes `ca.crt`, and a certificate and key each for 127.0.0.1 and for its client.
+fn certificates(directory: &Path) {
+    let write = |name: &str, pem: String| std::fs::write(directory.join(name), pem).unwrap();
     let mut authority = rcgen::CertificateParams::default();
     authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-    let authority_key = rcgen::KeyPair::generate().unwrap();
-    let certificate = authority.self_signed(&authority_key).unwrap();
-    std::fs::write(directory.join("ca.crt"), certificate.pem()).unwrap();
-    let issuer = rcgen::Issuer::new(authority, authority_key);
     let key = rcgen::KeyPair::generate().unwrap();
-    let server = rcgen::CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
-    let certificate = server.signed_by(&key, &issuer).unwrap();
-    std::fs::write(directory.join("server.crt"), certificate.pem()).unwrap();
-    std::fs::write(directory.join("server.key"), key.serialize_pem()).unwrap();
+    write("ca.crt", authority.self_signed(&key).unwrap().pem());
+    let issuer = rcgen::Issuer::new(authority, key);
+    for (name, certificate, usage) in [
+        ("127.0.0.1", "server.crt", rcgen::ExtendedKeyUsagePurpose::ServerAuth),
+        ("client", "client.cert", rcgen::ExtendedKeyUsagePurpose::ClientAuth),
+    ] {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let mut params = rcgen::CertificateParams::new([name.to_owned()]).unwrap();
+        params.extended_key_usages = vec![usage];
+        write(certificate, params.signed_by(&key, &issuer).unwrap().pem());
+        let file = Path::new(certificate).with_extension("key");
+        write(file.to_str().unwrap(), key.serialize_pem());
+    }
 }

@@ -5,7 +5,6 @@ use std::io;
 use std::io::ErrorKind;
 
 use super::config;
-use super::report::chain;
 use crate::client;
 use crate::create;
 
@@ -55,19 +54,12 @@ fn creation(error: &create::Error) -> Option<&'static str> {
 /// What to do about a registry that gives no answer or none that can be used.
 fn registry(error: &client::Error) -> Option<String> {
     match error {
-        client::Error::Connection { host, source } => {
-            let text = chain(source).map(ToString::to_string).collect::<Vec<_>>().join(": ");
-            if text.contains("UnknownIssuer") {
-                Some(format!(
-                    "put the certificate of the authority that signed for {host} into \
-                     /etc/containers/certs.d/{host}/ca.crt, or take any with \
-                     `--tls-skip-verify {host}`"
-                ))
-            } else if text.contains("InvalidContentType") || text.contains("corrupt message") {
-                Some(format!("if {host} speaks plain HTTP only, allow it: `--plain-http {host}`"))
-            } else {
-                None
-            }
+        client::Error::Untrusted { host, .. } => Some(format!(
+            "put the certificate of the authority that signed for {host} into \
+             /etc/containers/certs.d/{host}/ca.crt, or take any with `--tls-skip-verify {host}`"
+        )),
+        client::Error::NoTls { host, .. } => {
+            Some(format!("if {host} speaks plain HTTP only, allow it: `--plain-http {host}`"))
         }
         client::Error::PlainHttp { host } => Some(format!("allow it: `--plain-http {host}`")),
         client::Error::Unauthorized { host, .. } => {

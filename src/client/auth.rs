@@ -32,6 +32,8 @@ const SHORTEST_LIFE: u64 = 60;
 const MARGIN: u64 = 10;
 /// However long a token lives, a new one is asked for after a day.
 const LONGEST_LIFE: u64 = 24 * 60 * 60;
+/// How long a refusal counts; a server that runs for months must get over one.
+const REFUSAL: Duration = Duration::from_secs(60);
 /// What we call ourselves to a token server.
 const CLIENT_ID: &str = "shipperd";
 
@@ -64,7 +66,9 @@ enum State {
     Unasked,
     Granted(Grant),
     Refused {
+        /// Whether there were credentials to refuse.
         given: bool,
+        at: Instant,
     },
 }
 
@@ -113,8 +117,10 @@ impl Auth {
             {
                 return Ok(grant.authorization.clone());
             }
-            State::Refused { given } => return Err(Error::Unauthorized { host, given: *given }),
-            State::Granted(_) | State::Unasked => {}
+            State::Refused { given, at } if at.elapsed() < REFUSAL => {
+                return Err(Error::Unauthorized { host, given: *given });
+            }
+            State::Granted(_) | State::Unasked | State::Refused { .. } => {}
         }
         let credential = self.credentials.find(&scope.registry, scope.repository.as_ref()).await?;
         let outcome = match chosen(answer)? {
@@ -134,7 +140,7 @@ impl Auth {
         };
         let Some(grant) = outcome else {
             let given = credential.is_some();
-            *state = State::Refused { given };
+            *state = State::Refused { given, at: Instant::now() };
             return Err(Error::Unauthorized { host, given });
         };
         let authorization = grant.authorization.clone();
@@ -146,7 +152,7 @@ impl Auth {
     pub(super) async fn refuse(&self, scope: &Scope, host: &str) -> Error {
         let given = self.credentials.find(&scope.registry, scope.repository.as_ref()).await;
         let given = given.is_ok_and(|credential| credential.is_some());
-        *self.state(scope).lock().await = State::Refused { given };
+        *self.state(scope).lock().await = State::Refused { given, at: Instant::now() };
         Error::Unauthorized { host: host.to_owned(), given }
     }
 

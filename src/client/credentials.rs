@@ -10,6 +10,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use base64::Engine;
@@ -71,6 +72,8 @@ pub struct Environment {
     pub docker_config: Option<PathBuf>,
     /// `HOME`
     pub home: Option<PathBuf>,
+    /// The user's number, by which podman finds credentials where `XDG_RUNTIME_DIR` is not set.
+    pub user_id: Option<u32>,
     /// `PATH`, where credential helpers are looked for.
     pub path: Option<OsString>,
 }
@@ -87,6 +90,7 @@ impl Environment {
             xdg_config_home: path("XDG_CONFIG_HOME"),
             docker_config: path("DOCKER_CONFIG"),
             home: path("HOME"),
+            user_id: std::fs::metadata("/proc/self").ok().map(|process| process.uid()),
             path: variable("PATH"),
         }
     }
@@ -100,8 +104,13 @@ impl Environment {
     /// The files that may hold credentials, the first that knows a registry decides.
     fn auth_files(&self) -> Vec<PathBuf> {
         let docker = || self.home.as_ref().map(|home| home.join(".docker"));
+        let runtime = match (&self.xdg_runtime_dir, self.user_id) {
+            (Some(directory), _) => Some(directory.join("containers/auth.json")),
+            (None, Some(user)) => Some(format!("/run/containers/{user}/auth.json").into()),
+            (None, None) => None,
+        };
         [
-            self.xdg_runtime_dir.as_ref().map(|directory| directory.join("containers/auth.json")),
+            runtime,
             self.config_home().map(|directory| directory.join("containers/auth.json")),
             self.docker_config
                 .clone()
@@ -152,7 +161,7 @@ impl Credentials {
     ///
     /// # Errors
     ///
-    /// When a helper fails otherwise than by not knowing the registry.
+    /// When the registry's own helper fails otherwise than by not knowing it.
     pub async fn find(
         &self,
         registry: &Registry,
@@ -169,9 +178,11 @@ impl Credentials {
                 return Ok(Some(found));
             }
             if let Some(helper) = &file.creds_store {
-                let found = helper::get(helper, registry, self.path.as_deref()).await?;
-                if found.is_some() {
-                    return Ok(found);
+                // Files are carried from machine to machine, their helpers are not.
+                match helper::get(helper, registry, self.path.as_deref()).await {
+                    Ok(None) => {}
+                    Ok(found) => return Ok(found),
+                    Err(error) => tracing::warn!(%registry, %error, "credentials not looked up"),
                 }
             }
         }
@@ -340,6 +351,28 @@ mod tests {
             assert_eq!(found, expected, "{registry}");
         }
         assert_eq!(file.creds_store.as_deref(), Some("c"));
+    }
+
+    #[tokio::test]
+    async fn only_a_helper_of_its_own_must_be_there() {
+        let directory = tempfile::tempdir().unwrap();
+        let authfile = directory.path().join("auth.json");
+        let find = async |text: &str| {
+            std::fs::write(&authfile, text).unwrap();
+            let path = Some(directory.path().as_os_str().to_owned());
+            let environment = Environment { path, ..Environment::default() };
+            let credentials = Credentials::load(Some(&authfile), &environment).unwrap();
+            credentials.find(&"quay.io".parse().unwrap(), None).await
+        };
+        assert_eq!(find(r#"{"credsStore": "absent"}"#).await.unwrap(), None);
+        assert!(find(r#"{"credHelpers": {"quay.io": "absent"}}"#).await.is_err());
+        assert_eq!(find(r#"{"credHelpers": {"x.io": "absent"}}"#).await.unwrap(), None);
+    }
+
+    #[test]
+    fn where_podman_keeps_them_without_a_runtime_directory() {
+        let environment = Environment { user_id: Some(7), ..Environment::default() };
+        assert_eq!(environment.auth_files(), [PathBuf::from("/run/containers/7/auth.json")]);
     }
 
     #[test]

@@ -41,6 +41,22 @@ pub enum Error {
         /// Why.
         source: reqwest::Error,
     },
+    /// The certificate of a host is not one to trust.
+    #[error("{host} has no certificate that can be trusted")]
+    Untrusted {
+        /// The host and port asked.
+        host: String,
+        /// Why.
+        source: reqwest::Error,
+    },
+    /// A host that does not speak TLS: most often it speaks plain HTTP.
+    #[error("{host} does not speak TLS")]
+    NoTls {
+        /// The host and port asked.
+        host: String,
+        /// What it spoke instead.
+        source: reqwest::Error,
+    },
     /// The connection broke within an answer.
     #[error("the answer of {host} broke off")]
     Broken {

@@ -17,7 +17,7 @@ pub struct Retries {
 }
 
 impl Retries {
-    /// For a person who waits for a registry on the internet: gives up after half a minute.
+    /// For a person who waits for a registry on the internet: gives up after a quarter of a minute.
     pub const PATIENT: Self = Self {
         attempts: 6,
         first_wait: Duration::from_millis(500),

@@ -59,7 +59,7 @@ impl Transport {
             let outcome = self.follow(request).await;
             let asked = match &outcome {
                 Ok(answer) if passing(answer.status()) => asked(answer),
-                Err(Error::Connection { source, .. }) if !is_certificate(source) => None,
+                Err(Error::Connection { .. }) => None,
                 Ok(_) | Err(_) => return outcome,
             };
             failed += 1;
@@ -122,7 +122,7 @@ impl Transport {
         match builder.send().await {
             Ok(response) => Ok(Answer::new(host, response, redirected)),
             // URLs of object storage hold signatures: they are not shown.
-            Err(source) => Err(Error::Connection { host, source: source.without_url() }),
+            Err(source) => Err(unanswered(host, source.without_url())),
         }
     }
 }
@@ -155,17 +155,28 @@ fn asked(answer: &Answer) -> Option<Duration> {
     retry::after(answer.header(&RETRY_AFTER)?, jiff::Timestamp::now())
 }
 
-/// Whether a connection failed over a certificate: it will not get better.
-fn is_certificate(error: &reqwest::Error) -> bool {
+/// What it means that a request was not answered.
+fn unanswered(host: String, source: reqwest::Error) -> Error {
+    match tls_fault(&source) {
+        // Neither gets better by asking again.
+        Some(rustls::Error::InvalidCertificate(_)) => Error::Untrusted { host, source },
+        Some(rustls::Error::InvalidMessage(_)) => Error::NoTls { host, source },
+        Some(_) | None => Error::Connection { host, source },
+    }
+}
+
+fn tls_fault(error: &reqwest::Error) -> Option<&rustls::Error> {
     let mut next: Option<&(dyn StdError + 'static)> = Some(error);
     while let Some(error) = next {
-        // An I/O error skips itself when asked for its source.
-        let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        let inner = inner.and_then(|inner| inner.downcast_ref::<rustls::Error>());
-        if inner.is_some() || error.is::<rustls::Error>() {
-            return true;
+        let fault = error.downcast_ref();
+        if fault.is_some() {
+            return fault;
         }
-        next = error.source();
+        // An I/O error skips what it holds when asked for its source.
+        next = match error.downcast_ref::<std::io::Error>() {
+            Some(error) => error.get_ref().map(|held| held as &(dyn StdError + 'static)),
+            None => error.source(),
+        };
     }
-    false
+    None
 }

@@ -1,7 +1,8 @@
 //! Whom to trust: which hosts may speak plain HTTP, and whose certificates count.
 //!
 //! ```text
-//! DIRECTORY/HOST[:PORT]/*.crt    certificates of authorities trusted for that host
+//! DIRECTORY/HOST[:PORT]/*.crt            certificates of authorities trusted for that host
+//!                       *.cert, *.key    a certificate to show it, and its key
 //! ```
 //!
 //! <https://github.com/containers/image/blob/main/docs/containers-certs.d.5.md>
@@ -10,14 +11,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use reqwest::{Certificate, Client, ClientBuilder, Url};
+use reqwest::{Certificate, Client, ClientBuilder, Identity, Url};
 use tokio::sync::OnceCell;
 
 use super::{Environment, Error};
 use crate::oci::Registry;
 
 /// How long a connection may take to come about.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a registry may be silent. There is no limit to the whole: layers are large.
 const SILENCE: Duration = Duration::from_secs(60);
 
@@ -26,8 +27,16 @@ const SILENCE: Duration = Duration::from_secs(60);
 pub struct Trust {
     plain: BTreeSet<String>,
     unverified: BTreeSet<String>,
-    authorities: BTreeMap<String, Vec<Certificate>>,
+    hosts: BTreeMap<String, Host>,
     clients: Clients,
+}
+
+/// A host with certificates of its own.
+#[derive(Debug, Default)]
+struct Host {
+    authorities: Vec<Certificate>,
+    identity: Option<Identity>,
+    client: OnceCell<Client>,
 }
 
 /// The connections, made when first needed: to set up TLS, the system's certificates are read.
@@ -36,7 +45,6 @@ struct Clients {
     plain: OnceCell<Client>,
     unverified: OnceCell<Client>,
     verified: OnceCell<Client>,
-    special: BTreeMap<String, OnceCell<Client>>,
 }
 
 impl Trust {
@@ -58,25 +66,22 @@ impl Trust {
         tls_skip_verify: &[Registry],
         directories: &[PathBuf],
     ) -> Result<Self, Error> {
-        let mut authorities = BTreeMap::new();
+        let mut hosts: BTreeMap<String, Host> = BTreeMap::new();
         for directory in directories {
             for path in entries(directory)? {
                 let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
                 let Ok(registry) = name.parse() else { continue };
-                let certificates: &mut Vec<_> = authorities.entry(https(&registry)).or_default();
+                let host = hosts.entry(https(&registry)).or_default();
                 for file in entries(&path)? {
-                    if file.extension().is_some_and(|extension| extension == "crt") {
-                        certificates.extend(read(&file)?);
-                    }
+                    host.add(&file)?;
                 }
             }
         }
-        let special = authorities.keys().map(|host| (host.clone(), OnceCell::new())).collect();
         Ok(Self {
             plain: plain_http.iter().map(|it| authority("http", it)).collect(),
             unverified: tls_skip_verify.iter().map(https).collect(),
-            authorities,
-            clients: Clients { special, ..Clients::default() },
+            hosts,
+            clients: Clients::default(),
         })
     }
 
@@ -100,18 +105,45 @@ impl Trust {
             let build = || async { builder().tls_certs_only([]).build() };
             return self.clients.plain.get_or_try_init(build).await.map_err(fault);
         }
-        if self.unverified.contains(&host) {
-            let build = || async { builder().tls_danger_accept_invalid_certs(true).build() };
-            return self.clients.unverified.get_or_try_init(build).await.map_err(fault);
-        }
-        let client = self.clients.special.get(&host).unwrap_or(&self.clients.verified);
-        let more = self.authorities.get(&host).cloned().unwrap_or_default();
+        let known = self.hosts.get(&host);
+        let identity = known.and_then(|host| host.identity.clone());
+        let authorities = known.map(|host| host.authorities.clone()).unwrap_or_default();
+        let unverified = self.unverified.contains(&host);
+        let client = match known {
+            Some(known) => &known.client,
+            None if unverified => &self.clients.unverified,
+            None => &self.clients.verified,
+        };
         let build = || async {
-            let build = || builder().tls_certs_merge(more).build();
+            let build = move || {
+                let builder = identity.into_iter().fold(builder(), ClientBuilder::identity);
+                let builder = builder.tls_danger_accept_invalid_certs(unverified);
+                builder.tls_certs_merge(authorities).build()
+            };
             // A task is only lost when the program ends.
             tokio::task::spawn_blocking(build).await.unwrap_or_else(|_| builder().build())
         };
         client.get_or_try_init(build).await.map_err(fault)
+    }
+}
+
+impl Host {
+    /// Takes what a file in the directory of the host holds.
+    fn add(&mut self, file: &Path) -> Result<(), Error> {
+        let fault = |source| Error::Certificate { path: file.to_owned(), source };
+        match file.extension().and_then(|extension| extension.to_str()) {
+            Some("crt") => {
+                self.authorities.extend(Certificate::from_pem_bundle(&read(file)?).map_err(fault)?);
+            }
+            Some("cert") => {
+                let mut pem = read(file)?;
+                pem.extend(b"\n");
+                pem.extend(read(&file.with_extension("key"))?);
+                self.identity = Some(Identity::from_pem(&pem).map_err(fault)?);
+            }
+            _ => {}
+        }
+        Ok(())
     }
 }
 
@@ -128,9 +160,9 @@ fn builder() -> ClientBuilder {
         .http1_only()
 }
 
-/// The host and port that a URL leads to.
+/// The host that a URL leads to, and the port if it is not the usual one of its scheme.
 pub(super) fn host(url: &Url) -> String {
-    let port = url.port_or_known_default().map(|port| format!(":{port}")).unwrap_or_default();
+    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
     format!("{}{port}", url.host_str().unwrap_or_default())
 }
 
@@ -166,11 +198,8 @@ fn entries(directory: &Path) -> Result<Vec<PathBuf>, Error> {
     Ok(paths)
 }
 
-fn read(path: &Path) -> Result<Vec<Certificate>, Error> {
-    let bytes = std::fs::read(path)
-        .map_err(|source| Error::Unreadable { path: path.to_owned(), source })?;
-    Certificate::from_pem_bundle(&bytes)
-        .map_err(|source| Error::Certificate { path: path.to_owned(), source })
+fn read(path: &Path) -> Result<Vec<u8>, Error> {
+    std::fs::read(path).map_err(|source| Error::Unreadable { path: path.to_owned(), source })
 }
 
 #[cfg(test)]
@@ -212,14 +241,32 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let host = directory.path().join("registry:5000");
         std::fs::create_dir(&host).unwrap();
-        std::fs::write(host.join("client.key"), "ignored").unwrap();
         let certificate = rcgen::generate_simple_self_signed(["registry".to_owned()]).unwrap();
         std::fs::write(host.join("ca.crt"), certificate.cert.pem()).unwrap();
+        let key = certificate.signing_key.serialize_pem();
+        std::fs::write(host.join("client.key"), key).unwrap();
+        std::fs::write(host.join("notes.txt"), "not read").unwrap();
         let directories = [directory.path().to_owned(), directory.path().join("absent")];
         let trust = Trust::load(&[], &[], &directories).unwrap();
-        assert_eq!(trust.authorities.keys().collect::<Vec<_>>(), ["registry:5000"]);
-        std::fs::write(host.join("bad.crt"), "-----BEGIN CERTIFICATE-----\n%").unwrap();
+        assert_eq!(trust.hosts.keys().collect::<Vec<_>>(), ["registry:5000"]);
+        assert!(trust.hosts["registry:5000"].identity.is_none(), "a key alone is nothing");
+        std::fs::write(host.join("client.cert"), certificate.cert.pem()).unwrap();
+        let trust = Trust::load(&[], &[], &directories).unwrap();
+        assert!(trust.hosts["registry:5000"].identity.is_some());
+        for (name, text) in [
+            ("bad.crt", "-----BEGIN CERTIFICATE-----\n%"),
+            ("bad.cert", "-----BEGIN CERTIFICATE-----\n%"),
+            ("bad.key", "%"),
+        ] {
+            std::fs::write(host.join(name), text).unwrap();
+            let error = Trust::load(&[], &[], &directories).unwrap_err().to_string();
+            assert!(error.contains("bad."), "{error}");
+            if name == "bad.crt" {
+                std::fs::remove_file(host.join(name)).unwrap();
+            }
+        }
+        std::fs::remove_file(host.join("bad.key")).unwrap();
         let error = Trust::load(&[], &[], &directories).unwrap_err().to_string();
-        assert!(error.contains("bad.crt"), "{error}");
+        assert!(error.contains("bad.key"), "{error}");
     }
 }
