@@ -160,6 +160,10 @@ async fn referrers_by_the_list_or_by_the_tag() {
         let digests: Vec<_> = found.iter().map(|it| it.digest.clone()).collect();
         assert_eq!(digests, if how == "nothing" { &[][..] } else { &all[..] }, "{how}");
         assert!(found.iter().all(|it| it.annotations["a"] == "b" && it.artifact_type.is_some()));
+        // Once is enough to learn that there is no list.
+        remote.referrers(&app(registry.registry()), &Digest::of(b"other")).await.unwrap();
+        let lists = registry.asked().iter().filter(|asked| asked.contains("/referrers/")).count();
+        assert_eq!(lists, if how == "list" { 3 } else { 1 }, "{how}");
     }
 }
 

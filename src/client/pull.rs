@@ -161,6 +161,9 @@ impl Remote {
         let question = Question { attempted, name: Some(name), object: Object::Repository };
         let fault = |error| question.failed(error);
         let scope = self.scope(Some(name)).map_err(fault)?;
+        if self.without_referrers().contains(&scope) {
+            return Ok(None);
+        }
         let mut url = self.url(&scope, &format!("referrers/{digest}")).map_err(fault)?;
         let mut referrers = Vec::new();
         let mut seen = HashSet::new();
@@ -175,6 +178,7 @@ impl Remote {
             let is_index =
                 media_type(&answer).is_some_and(|it| it.as_str() == MediaType::OCI_INDEX);
             if status != StatusCode::OK || !is_index {
+                self.without_referrers().insert(scope);
                 return Ok(None);
             }
             let next = following(&answer, &url);

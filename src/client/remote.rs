@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use dashmap::DashSet;
 use reqwest::header::HeaderMap;
 use reqwest::{Method, StatusCode, Url};
 
@@ -34,6 +35,8 @@ pub struct Remote {
 struct Shared {
     transport: Transport,
     auth: Auth,
+    /// Where there is no list of referrers, so that it is not asked for each manifest again.
+    without_referrers: DashSet<Scope>,
 }
 
 impl Remote {
@@ -42,7 +45,8 @@ impl Remote {
     pub fn new(settings: Settings) -> Self {
         let transport = Transport::new(settings.trust, settings.retries);
         let auth = Auth::new(settings.credentials);
-        Self { shared: Arc::new(Shared { transport, auth }), home: None }
+        let shared = Shared { transport, auth, without_referrers: DashSet::new() };
+        Self { shared: Arc::new(shared), home: None }
     }
 
     /// The same, with a registry that is meant where a name has none, and whose repositories are listed.
@@ -71,6 +75,11 @@ impl Remote {
         root.join(&path).map_err(|_| Error::Host { host: scope.registry.to_string() })
     }
 
+    /// The repositories that have no list of referrers.
+    pub(super) fn without_referrers(&self) -> &DashSet<Scope> {
+        &self.shared.without_referrers
+    }
+
     /// Sends a request, and answers the challenge that may come back.
     pub(super) async fn send(
         &self,
@@ -79,7 +88,7 @@ impl Remote {
         url: Url,
         headers: HeaderMap,
     ) -> Result<Answer, Error> {
-        let Shared { transport, auth } = &*self.shared;
+        let Shared { transport, auth, .. } = &*self.shared;
         let mut request = Request { headers, ..Request::new(method, url) };
         request.authorization = auth.current(scope).await;
         let answer = transport.send(&request).await?;
