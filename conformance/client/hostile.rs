@@ -1,5 +1,6 @@
 //! Registries that redirect, fail, break off, lie and never end.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -443,6 +444,37 @@ async fn requests_say_who_asks_and_for_what() {
     // Compressed on the way, a blob would not have its digest.
     assert_eq!(seen.header("accept-encoding"), None);
     assert_eq!(seen.header("authorization"), None);
+}
+
+#[tokio::test]
+async fn connections_are_kept() {
+    let registry = Scripted::start(|seen| match (seen.header("authorization"), seen.start()) {
+        (None, _) => challenge("Basic realm=lab"),
+        (Some(_), None) if seen.path().contains("/manifests/") => status(404),
+        (Some(_), None) => with(200, &[], layer()),
+        (Some(_), Some(start)) => {
+            let range = format!("bytes {start}-{}/{}", layer().len() - 1, layer().len());
+            with(206, &[("content-range", &range)], layer().slice(start..))
+        }
+    })
+    .await;
+    let remote =
+        Reach::plain(registry.registry()).user(registry.registry(), USER, PASSWORD).remote();
+    let name = app(registry.registry());
+    for start in 0..20 {
+        let blob = remote.blob(&name, &Digest::of(&layer()), start..u64::MAX).await.unwrap();
+        read(blob).await.unwrap();
+        remote.stat(&name, &Digest::of(&layer())).await.unwrap();
+        remote.manifest(&name, &tag()).await.unwrap_err();
+    }
+    let seen = registry.seen();
+    let peers: BTreeSet<_> = seen.iter().map(|seen| seen.peer).collect();
+    assert!(
+        seen.len() > 60 && peers.len() <= 2,
+        "{} requests, {} connections",
+        seen.len(),
+        peers.len()
+    );
 }
 
 #[tokio::test]

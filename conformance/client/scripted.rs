@@ -1,10 +1,11 @@
 //! A server that answers as a test tells it, and remembers what it was asked.
 
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::Request;
+use axum::extract::{ConnectInfo, Request};
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, LOCATION, WWW_AUTHENTICATE};
 use axum::http::{Method, Response, StatusCode};
 use bytes::Bytes;
@@ -23,6 +24,8 @@ pub struct Seen {
     pub body: String,
     /// How many requests came before it.
     pub before: usize,
+    /// The other end of its connection.
+    pub peer: SocketAddr,
 }
 
 impl Seen {
@@ -53,7 +56,7 @@ impl Scripted {
     pub async fn start(answer: impl Fn(&Seen) -> Answer + Clone + Send + Sync + 'static) -> Self {
         let seen: Arc<Mutex<Vec<Seen>>> = Arc::default();
         let memory = Arc::clone(&seen);
-        let handler = move |request: Request| async move {
+        let handler = move |ConnectInfo(peer): ConnectInfo<SocketAddr>, request: Request| async move {
             let (parts, body) = request.into_parts();
             let body = axum::body::to_bytes(body, 1 << 20).await.unwrap();
             let seen = {
@@ -64,6 +67,7 @@ impl Scripted {
                     headers: parts.headers,
                     body: String::from_utf8(body.to_vec()).unwrap(),
                     before: memory.len(),
+                    peer,
                 };
                 memory.push(seen.clone());
                 seen
@@ -72,7 +76,9 @@ impl Scripted {
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let registry = listener.local_addr().unwrap().to_string().parse().unwrap();
-        let service = axum::serve(listener, Router::new().fallback(handler));
+        let service = Router::new().fallback(handler);
+        let service = service.into_make_service_with_connect_info::<SocketAddr>();
+        let service = axum::serve(listener, service);
         let task = tokio::spawn(async move { service.await.unwrap() });
         Self { registry, seen, task }
     }
