@@ -6,5 +6,6 @@ pub mod closure;
 pub mod overlay;
 pub mod live;
 pub mod memory;
+mod acceptance;
 pub mod shelf;
 pub mod watch;

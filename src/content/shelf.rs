@@ -8,12 +8,11 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::acceptance;
 use super::live::{Findings, Served, State, Status};
 use super::overlay::Overlay;
 use super::snapshot::{Snapshot, Verify};
-use crate::bundle::{self, index::Absent};
-use crate::imageset::sequence;
-use crate::oci::{Digest, Role};
+use crate::bundle;
 
 /// How what is on the shelf is served.
 #[derive(Clone, Copy, Debug, Default)]
@@ -30,7 +29,8 @@ pub struct Shelf {
     paths: Vec<PathBuf>,
     options: Options,
     entries: BTreeMap<PathBuf, Entry>,
-    scanned: bool,
+    /// How each file fared when it was last said; nothing before the first scan.
+    said: Option<BTreeMap<PathBuf, State>>,
 }
 
 /// A file as it was when it was opened, and what came of that.
@@ -49,14 +49,11 @@ struct Stamp {
     modified: (i64, i64),
 }
 
-/// How many missing digests a message names.
-const NAMED: usize = 3;
-
 impl Shelf {
     /// A shelf of these files, archives, layouts, and directories of them.
     #[must_use]
     pub fn new(paths: Vec<PathBuf>, options: Options) -> Self {
-        Self { paths, options, entries: BTreeMap::new(), scanned: false }
+        Self { paths, options, entries: BTreeMap::new(), said: None }
     }
 
     /// What is to be served now; nothing when that is what was answered last.
@@ -71,7 +68,7 @@ impl Shelf {
         let before = self.entries.len();
         let gone: HashSet<_> = found.iter().map(|(path, _)| path.clone()).collect();
         self.entries.retain(|path, _| gone.contains(path));
-        let mut changed = !self.scanned || self.entries.len() != before;
+        let mut changed = self.said.is_none() || self.entries.len() != before;
         for (path, stamp) in &found {
             if self.entries.get(path).is_some_and(|entry| entry.stamp == *stamp) {
                 continue;
@@ -80,8 +77,41 @@ impl Shelf {
             changed = true;
             self.entries.insert(path.clone(), Entry { stamp: *stamp, opened });
         }
-        self.scanned = true;
-        Ok(changed.then(|| self.stack(found.into_iter().map(|(path, _)| path))))
+        if !changed {
+            return Ok(None);
+        }
+        let served = self.stack(found.into_iter().map(|(path, _)| path));
+        self.say(&served.bundles);
+        Ok(Some(served))
+    }
+
+    /// Logs how files fare, if that is news. Why one is refused was said when it was opened,
+    /// unless it is for what else is here.
+    fn say(&mut self, bundles: &[Status]) {
+        let before = self.said.take().unwrap_or_default();
+        for Status { path, state, notes, .. } in bundles {
+            let shown = path.display();
+            if before.get(path) == Some(state) {
+                continue;
+            }
+            let opened = self.entries.get(path).is_some_and(|entry| entry.opened.is_ok());
+            match (state, notes.first().filter(|_| opened)) {
+                (State::Live, _) => tracing::info!(bundle = %shown, "{shown} is live"),
+                (State::Waiting, Some(reason)) => {
+                    tracing::info!(bundle = %shown, "{shown} waits: {reason}");
+                }
+                (State::Refused, Some(reason)) => {
+                    tracing::error!(bundle = %shown, "{shown} is refused: {reason}");
+                }
+                (State::Waiting | State::Refused, None) => {}
+            }
+        }
+        for path in before.keys().filter(|path| !self.entries.contains_key(*path)) {
+            let shown = path.display();
+            tracing::info!(bundle = %shown, "{shown} is gone");
+        }
+        let now = bundles.iter().map(|status| (status.path.clone(), status.state));
+        self.said = Some(now.collect());
     }
 
     /// Every candidate, in the order of the paths given and by name within a directory.
@@ -143,101 +173,12 @@ impl Shelf {
         }
         let open: Vec<_> =
             entries.iter().filter_map(|(_, entry)| entry.opened.as_ref().ok().cloned()).collect();
-        let (open, refused) = in_sequence(open);
+        let (open, refused) = acceptance::accept(open);
         refusals.extend(refused);
-        let (open, refused) = closed(open);
-        refusals.extend(refused);
-        let bundles = entries
-            .into_iter()
-            .map(|(path, entry)| status(path, entry, &refusals))
-            .inspect(|status| {
-                tracing::info!(bundle = %status.path.display(), state = ?status.state, "{}", status.path.display());
-            })
-            .collect();
+        let bundles =
+            entries.into_iter().map(|(path, entry)| status(path, entry, &refusals)).collect();
         Served { source: Overlay::new(open, self.options.strict_repositories), bundles }
     }
-}
-
-type Refused = Vec<(PathBuf, (State, String))>;
-
-/// Puts the newest sequence of each imageset uppermost; leaves out what is out of sequence.
-fn in_sequence(open: Vec<Arc<Snapshot>>) -> (Vec<Arc<Snapshot>>, Refused) {
-    let edition = |snapshot: &Arc<Snapshot>| {
-        let edition = snapshot.bundle().edition.as_ref()?;
-        let record = &edition.record;
-        Some(sequence::Edition {
-            id: record.id,
-            sequence: record.sequence,
-            digest: edition.digest.clone(),
-            previous: record.previous.clone(),
-        })
-    };
-    let editions: Vec<_> = open.iter().filter_map(edition).collect();
-    let mut verdicts = sequence::judge(&editions).into_iter();
-    let mut refused = Vec::new();
-    let mut stacked: Vec<(usize, u64, Arc<Snapshot>)> = Vec::new();
-    let mut first_of = BTreeMap::new();
-    for (place, snapshot) in open.into_iter().enumerate() {
-        let path = snapshot.bundle().path.clone();
-        let Some(edition) = edition(&snapshot) else {
-            stacked.push((place, 0, snapshot));
-            continue;
-        };
-        let verdict = verdicts.next().unwrap_or(sequence::Verdict::Live);
-        let state = match verdict {
-            sequence::Verdict::Live => {
-                let place = *first_of.entry(edition.id).or_insert(place);
-                stacked.push((place, u64::MAX - edition.sequence, snapshot));
-                continue;
-            }
-            sequence::Verdict::Waits { .. } => State::Waiting,
-            sequence::Verdict::Duplicate | sequence::Verdict::Forked { .. } => State::Refused,
-        };
-        refused.push((path, (state, verdict.to_string())));
-    }
-    stacked.sort_by_key(|(place, age, _)| (*place, *age));
-    (stacked.into_iter().map(|(_, _, snapshot)| snapshot).collect(), refused)
-}
-
-/// Leaves out bundles of ours that lack something they should have or build on.
-fn closed(mut open: Vec<Arc<Snapshot>>) -> (Vec<Arc<Snapshot>>, Refused) {
-    let mut refused = Vec::new();
-    loop {
-        let lacking = open.iter().enumerate().find_map(|(at, snapshot)| {
-            let missing = missing(snapshot, &open);
-            (!missing.is_empty()).then(|| (at, reason(snapshot, &missing)))
-        });
-        let Some((at, reason)) = lacking else { return (open, refused) };
-        let snapshot = open.remove(at);
-        refused.push((snapshot.bundle().path.clone(), (State::Refused, reason)));
-    }
-}
-
-/// What a bundle of ours needs and neither it nor the others hold.
-fn missing<'a>(snapshot: &'a Snapshot, open: &[Arc<Snapshot>]) -> Vec<&'a Absent> {
-    let Some(edition) = &snapshot.bundle().edition else { return Vec::new() };
-    let sparse: HashSet<&Digest> = edition.record.sparse.iter().collect();
-    let held = |digest: &Digest| open.iter().any(|it| it.bundle().index.find(digest).is_some());
-    let absent = snapshot.bundle().index.absent().iter();
-    absent
-        .filter(|it| !(it.role == Role::Manifest && sparse.contains(&it.digest)))
-        .filter(|it| !held(&it.digest))
-        .collect()
-}
-
-fn reason(snapshot: &Snapshot, missing: &[&Absent]) -> String {
-    let index = &snapshot.bundle().index;
-    let named: Vec<String> = missing
-        .iter()
-        .take(NAMED)
-        .map(|absent| {
-            let needed_by = index.references(absent.parent).into_iter().next();
-            format!("{} (needed by {})", absent.digest, needed_by.unwrap_or_default())
-        })
-        .collect();
-    let more = missing.len().saturating_sub(NAMED);
-    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-    format!("it is incomplete: {}{more}", named.join(", "))
 }
 
 fn status(path: PathBuf, entry: &Entry, refusals: &BTreeMap<PathBuf, (State, String)>) -> Status {
