@@ -1,6 +1,7 @@
 //! Connections: how many, how long, and how they end.
 
-use std::io::Write;
+use std::io::{Read, Write};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use shipperd::content::live::{Findings, Served, State, Status};
@@ -11,6 +12,19 @@ use super::house::House;
 
 fn house(options: Options) -> House {
     House::open(Memory::new().unwrap(), options)
+}
+
+/// More than the buffers between two sockets take up.
+const LARGE: usize = 64 << 20;
+
+/// A house with a large blob, and the target of that blob.
+fn large(options: Options) -> (House, String) {
+    let mut memory = Memory::new().unwrap();
+    let bytes = vec![7; LARGE];
+    let (repository, media_type) = ("a".parse().unwrap(), "application/x".parse().unwrap());
+    memory.insert_manifest(&repository, None, &media_type, b"{}").unwrap();
+    let digest = memory.insert_blob(&bytes).unwrap();
+    (House::open(memory, options), format!("/v2/a/blobs/{digest}"))
 }
 
 #[test]
@@ -89,5 +103,109 @@ fn ready_says_how_each_bundle_fares() {
         "shipperd_requests_in_flight 1",
     ] {
         assert!(metrics.contains(line), "{line} in {metrics}");
+    }
+}
+
+#[test]
+fn a_running_answer_ends_before_the_server_does() {
+    let (mut house, target) = large(Options::default());
+    let mut client = house.connect();
+    client.send("GET", &target, "");
+    let mut first = [0; 1000];
+    client.stream.read_exact(&mut first).unwrap();
+    house.begin_stop();
+    let mut rest = Vec::new();
+    client.stream.read_to_end(&mut rest).unwrap();
+    assert!(first.len() + rest.len() > LARGE);
+    assert!(rest.iter().rev().take(LARGE - first.len()).all(|byte| *byte == 7));
+    house.wait();
+}
+
+#[test]
+fn what_does_not_end_is_broken_off_after_the_grace_period() {
+    let grace = Duration::from_millis(300);
+    let (mut house, target) = large(Options { grace, ..Options::default() });
+    let mut client = house.connect();
+    client.send("GET", &target, "");
+    client.stream.read_exact(&mut [0; 1000]).unwrap();
+    let started = Instant::now();
+    house.begin_stop();
+    house.wait();
+    assert!(started.elapsed() >= grace && started.elapsed() < Duration::from_secs(10));
+}
+
+#[test]
+fn slow_readers_are_given_up() {
+    let write_timeout = Duration::from_millis(200);
+    let (house, target) = large(Options { write_timeout, ..Options::default() });
+    let mut client = house.connect();
+    client.send("GET", &target, "");
+    client.stream.read_exact(&mut [0; 1000]).unwrap();
+    let started = Instant::now();
+    // Its own connection is the one that is left.
+    while !house.get("/metrics").text().contains("shipperd_connections 1\n") {
+        assert!(started.elapsed() < Duration::from_secs(20), "the connection is still open");
+        thread::sleep(Duration::from_millis(50));
+    }
+    let mut rest = Vec::new();
+    let ended = client.stream.read_to_end(&mut rest);
+    assert!(ended.is_err() || rest.len() < LARGE, "{}", rest.len());
+}
+
+#[test]
+fn pipelined_requests_are_answered_in_order() {
+    let house = house(Options::default());
+    let mut client = house.connect();
+    let request = |target: &str| format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n");
+    let requests = [request("/v2/"), request("/v2/a/tags/list"), request("/livez")].concat();
+    client.stream.write_all(requests.as_bytes()).unwrap();
+    assert_eq!(client.answer(false).text(), "{}");
+    assert_eq!(client.answer(false).status, 404);
+    assert_eq!(client.answer(false).text(), "ok\n");
+}
+
+#[test]
+fn two_thousand_connections_are_served() {
+    let house = house(Options::default());
+    let mut clients: Vec<_> = (0..2000).map(|_| house.connect()).collect();
+    for _ in 0..2 {
+        clients.iter_mut().for_each(|client| client.send("GET", "/v2/", ""));
+        for client in &mut clients {
+            assert_eq!(client.answer(false).status, 200);
+        }
+    }
+}
+
+#[test]
+fn more_connections_than_allowed_wait_for_their_turn() {
+    let house = house(Options { max_connections: 2, ..Options::default() });
+    let (first, second) = (house.connect(), house.connect());
+    let mut third = house.connect();
+    third.send("GET", "/v2/", "");
+    third.stream.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+    assert!(third.stream.read(&mut [0]).is_err(), "not answered yet");
+    third.stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    drop(first);
+    assert_eq!(third.answer(false).status, 200);
+    drop(second);
+}
+
+#[test]
+fn what_http_itself_forbids() {
+    let house = house(Options::default());
+    let long = "a".repeat(9000);
+    for (request, status) in [
+        ("GET /v2/ HTTP/1.1\r\n\r\n".to_owned(), 400),
+        ("GET /v2/ HTTP/1.0\r\n\r\n".to_owned(), 200),
+        (format!("GET /v2/{long} HTTP/1.1\r\nHost: a\r\n\r\n"), 414),
+        (format!("GET /v2/ HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", long.repeat(8)), 431),
+        ("GET http://other/v2/ HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(), 200),
+        ("CONNECT other:80 HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(), 404),
+        ("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(), 404),
+        ("nonsense\r\n\r\n".to_owned(), 400),
+    ] {
+        let mut client = house.connect();
+        client.stream.write_all(request.as_bytes()).unwrap();
+        assert_eq!(client.answer(false).status, status, "{request:.60}");
     }
 }

@@ -5,7 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::Router;
 use axum::body::Body;
@@ -55,6 +55,8 @@ pub(super) struct Connection<S> {
     pub(super) offers: Offers,
     pub(super) tls: Option<TlsAcceptor>,
     pub(super) remote: SocketAddr,
+    /// Whether the client may be sending what nobody reads.
+    pub(super) has_unread: Arc<AtomicBool>,
 }
 
 impl<S: Source> Connection<S> {
@@ -64,13 +66,14 @@ impl<S: Source> Connection<S> {
         let _open = Open::new(&self.core.metrics);
         // Answers are written whole: waiting for more to send would only delay them.
         drop(stream.set_nodelay(true));
-        let stream = Stream::new(stream, self.core.options.write_timeout);
+        let stream = Stream::new(stream, self.core.options.write_timeout, &self.has_unread);
         let Some(tls) = &self.tls else { return self.speak(stream).await };
         let greeted = async {
             if stream.first_byte().await? == Some(HANDSHAKE) {
                 return tls.accept(stream).await.map(Some);
             }
             let mut stream = stream;
+            self.has_unread.store(true, Ordering::Relaxed);
             stream.write_all(USE_HTTPS).await?;
             stream.shutdown().await.map(|()| None)
         };
@@ -93,6 +96,7 @@ impl<S: Source> Connection<S> {
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(core.options.head_timeout)
+            .max_header_size(MAX_HEAD)
             .max_buf_size(MAX_HEAD)
             .half_close(true)
             .serve_connection(TokioIo::new(io), service);
@@ -125,6 +129,9 @@ impl<S: Source> Connection<S> {
             Exchange::new(&core.metrics, endpoint, (id, self.remote), (request.method(), uri))
         };
         let is_head = request.method() == Method::HEAD;
+        if !request.body().is_end_stream() {
+            self.has_unread.store(true, Ordering::Relaxed);
+        }
         let (mut exchange, mut response) =
             if self.offers != Offers::Admin && request::is_registry_path(uri.path()) {
                 let parsed = request::parse(request.method(), uri.path(), uri.query());

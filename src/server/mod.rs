@@ -206,6 +206,7 @@ async fn accept<S: Source>(door: Door, room: Arc<Semaphore>, core: Arc<Core<S>>)
                     offers: door.offers,
                     tls: tls.clone(),
                     remote,
+                    has_unread: Arc::default(),
                 };
                 tokio::spawn(connection.serve(stream, permit));
             }

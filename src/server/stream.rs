@@ -1,9 +1,11 @@
 //! A connection that does not wait for ever: a client that takes nothing is given up,
-//! and one that still sends when all is said is heard for a moment, so that it gets
-//! the last answer before it learns that the connection is closed.
+//! and one that still sends a body is heard for a moment when all is said, so that it
+//! gets the answer before it learns that the connection is closed.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -22,13 +24,17 @@ pub(super) struct Stream {
     /// it anew each time would cost more than the write.
     stalled: Option<Pin<Box<Sleep>>>,
     has_moved: bool,
+    /// Whether the client may be sending what nobody reads.
+    has_unread: Arc<AtomicBool>,
     lingering: Option<Pin<Box<Sleep>>>,
 }
 
 impl Stream {
     /// `patience` is how long a client may take nothing; it gets up to twice that.
-    pub(super) fn new(stream: TcpStream, patience: Duration) -> Self {
-        Self { stream, patience, stalled: None, has_moved: false, lingering: None }
+    pub(super) fn new(stream: TcpStream, patience: Duration, has_unread: &Arc<AtomicBool>) -> Self {
+        let has_unread = Arc::clone(has_unread);
+        let (stalled, lingering) = (None, None);
+        Self { stream, patience, stalled, has_moved: false, has_unread, lingering }
     }
 
     /// The first byte that the client sends, which stays to be read.
@@ -106,6 +112,9 @@ impl AsyncWrite for Stream {
         let this = &mut *self;
         if this.lingering.is_none() {
             ready!(Pin::new(&mut this.stream).poll_shutdown(cx))?;
+            if !this.has_unread.load(Ordering::Relaxed) {
+                return Poll::Ready(Ok(()));
+            }
         }
         let lingering = this.lingering.get_or_insert_with(|| Box::pin(sleep(LINGER)));
         let mut swallowed = [0; 4096];
