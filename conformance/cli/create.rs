@@ -1,10 +1,16 @@
 //! What create says, and what it leaves on the disk.
 
 use std::fs;
+use std::io::Read;
+use std::net::TcpListener;
 use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
 
+use rustix::process::Signal;
 use serde_json::Value;
 
+use super::serve::Server;
 use super::{check, layout, shipperd, stdout, text};
 
 fn files(directory: &Path) -> Vec<String> {
@@ -117,4 +123,71 @@ fn a_source_that_is_damaged_makes_no_bundle() {
     let stderr = text(&output.stderr);
     assert!(stderr.contains("error: cannot copy what quay.io/a/b:v1 needs\n"), "{stderr}");
     assert_eq!(files(&directory.path().join("out")), [""; 0]);
+}
+
+#[test]
+fn a_bundle_can_be_made_of_what_a_registry_serves() {
+    let directory = tempfile::tempdir().unwrap();
+    layout(&directory.path().join("layout"), &["quay.io/a/b:v1"], &vec![7; 1 << 20]);
+    let mut serve = shipperd(directory.path());
+    let server = Server::start(serve.args(["serve", "layout", "--listen", "127.0.0.1:0"]));
+    let host = server.url().trim_start_matches("http://");
+    let mut create = shipperd(directory.path());
+    create.args(["create", "--quiet", "--name", "apps", "--plain-http", host]);
+    check(create.arg(format!("{host}/a/b:v1")), 0, "./apps-1.sqfs\n", "");
+    let mut inspect = shipperd(directory.path());
+    let answer = stdout(inspect.args(["inspect", "--json", "layout", "apps-1.sqfs"]), 0);
+    let answer: Value = serde_json::from_str(&answer).unwrap();
+    let [source, bundle] = [0, 1].map(|at| &answer["bundles"][at]["references"][0]);
+    assert_eq!(bundle["reference"], format!("{host}/a/b:v1"));
+    assert_eq!(bundle["digest"], source["digest"]);
+    assert_eq!(bundle["bytes"], source["bytes"]);
+    let verify = stdout(shipperd(directory.path()).args(["verify", "-q", "apps-1.sqfs"]), 0);
+    assert!(verify.ends_with(": good\n"), "{verify}");
+}
+
+#[test]
+fn what_to_do_about_tls_is_said() {
+    let directory = tempfile::tempdir().unwrap();
+    layout(&directory.path().join("layout"), &["quay.io/a/b:v1"], b"layer");
+    let mut serve = shipperd(directory.path());
+    serve.args(["serve", "layout", "--listen", "0.0.0.0:0", "--state-dir", "state"]);
+    let server = Server::start(&mut serve);
+    let host = server.url().replace("https://0.0.0.0", "localhost");
+    let create = |name: &str, flags: &[&str]| {
+        let mut create = shipperd(directory.path());
+        create.args(["create", "--quiet", "--name", name, &format!("{host}/a/b:v1")]);
+        let output = create.args(flags).output().unwrap();
+        (output.status.code(), text(&output.stderr))
+    };
+    let (code, stderr) = create("untrusted", &[]);
+    assert_eq!(code, Some(1));
+    assert!(stderr.contains(&format!("`--tls-skip-verify {host}`")), "{stderr}");
+    assert_eq!(create("trusted", &["--tls-skip-verify", &host]), (Some(0), String::new()));
+
+    let mut serve = shipperd(directory.path());
+    let plain = Server::start(serve.args(["serve", "layout", "--listen", "127.0.0.1:0"]));
+    let host = plain.url().trim_start_matches("http://");
+    let mut create = shipperd(directory.path());
+    create.args(["create", "--quiet", "--name", "plain", &format!("{host}/a/b:v1")]);
+    let stderr = text(&create.output().unwrap().stderr);
+    assert!(stderr.contains(&format!("`--plain-http {host}`")), "{stderr}");
+}
+
+#[test]
+fn a_signal_ends_it_at_once_and_leaves_no_bundle() {
+    let directory = tempfile::tempdir().unwrap();
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let host = silent.local_addr().unwrap().to_string();
+    let mut create = shipperd(directory.path());
+    create.args(["create", "--name", "apps", "--plain-http", &host, &format!("{host}/a/b:v1")]);
+    let child = create.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut running = Server { child, ready: String::new() };
+    let _asked = silent.accept().unwrap();
+    running.signal(Signal::INT);
+    assert_eq!(running.end(Duration::from_secs(1)), Some(2));
+    let mut stderr = String::new();
+    running.child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
+    assert_eq!(stderr, "error: interrupted by SIGINT\n");
+    assert_eq!(files(directory.path()), [""; 0]);
 }

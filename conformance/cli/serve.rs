@@ -15,30 +15,30 @@ use shipperd::oci::Digest;
 use super::{check, layout, shipperd, stdout, text};
 
 /// A server that is stopped when the test ends.
-struct Server {
-    child: Child,
-    ready: String,
+pub(super) struct Server {
+    pub(super) child: Child,
+    pub(super) ready: String,
 }
 
 impl Server {
     /// Starts the server and waits until it says that it is ready.
-    fn start(command: &mut Command) -> Self {
+    pub(super) fn start(command: &mut Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut ready = String::new();
         BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut ready).unwrap();
         Self { child, ready }
     }
 
-    fn url(&self) -> &str {
+    pub(super) fn url(&self) -> &str {
         self.ready.trim_end().rsplit(' ').next().unwrap()
     }
 
-    fn signal(&self, signal: Signal) {
+    pub(super) fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
     /// Waits for the end, for at most `limit`.
-    fn end(&mut self, limit: Duration) -> Option<i32> {
+    pub(super) fn end(&mut self, limit: Duration) -> Option<i32> {
         let deadline = Instant::now() + limit;
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
