@@ -28,6 +28,7 @@ use std::time::Duration;
 
 use axum::Router;
 use hyper_util::service::TowerToHyperService;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{sleep, timeout};
@@ -108,6 +109,7 @@ pub async fn run<S: Source>(
     options: Options,
     shutdown: impl Future<Output = ()>,
 ) {
+    raise_descriptor_limit();
     let (phase, seen) = watch::channel(Phase::Serving);
     let core = Arc::new(Core {
         live,
@@ -145,6 +147,17 @@ pub async fn run<S: Source>(
         tracing::warn!("requests still running after the grace period are broken off");
     }
     phase.send_replace(Phase::Over);
+}
+
+/// Lets the process hold as many descriptors as it may: most systems begin with 1024.
+fn raise_descriptor_limit() {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if maximum.is_none() || current == maximum {
+        return;
+    }
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
+        tracing::warn!("cannot raise the limit of {current:?} descriptors: {error}");
+    }
 }
 
 /// What all connections share.
