@@ -113,9 +113,9 @@ impl<S: Source> Open<'_, S> {
             source::Body::Stream(stream) => (size, Body::from_stream(stream)),
             source::Body::Stored(Stored { content, range, verification }) => {
                 let pieces = if range.end - range.start == size {
-                    Pieces::whole(self.reader, content, verification)
+                    Pieces::whole(self.reader, self.digest, content, verification)
                 } else {
-                    Pieces::parts(self.reader, content, [Part::Stored(range)].into())
+                    Pieces::parts(self.reader, self.digest, content, [Part::Stored(range)].into())
                 };
                 (size, Body::new(pieces))
             }
@@ -152,7 +152,7 @@ impl<S: Source> Open<'_, S> {
         }
         text(&mut parts, format!("\r\n--{BOUNDARY}--\r\n"));
         length += ranges.iter().map(|range| range.end - range.start).sum::<u64>();
-        let body = Body::new(Pieces::parts(self.reader, content, parts));
+        let body = Body::new(Pieces::parts(self.reader, self.digest, content, parts));
         let mut response = respond(StatusCode::PARTIAL_CONTENT, self.digest, length, body);
         response.headers_mut().insert(CONTENT_TYPE, MULTIPART);
         Ok(response)

@@ -10,13 +10,14 @@ use std::io;
 use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
 use super::reader::{Piece, Reader};
 use crate::extent::Content;
+use crate::oci::Digest;
 use crate::verification::{Verdict, Verification};
 
 /// A part of the body.
@@ -30,6 +31,7 @@ pub(super) enum Part {
 /// The body.
 pub(super) struct Pieces {
     reader: Arc<Reader>,
+    digest: Digest,
     content: Content,
     /// Only for a body that is the whole blob.
     verification: Option<Arc<Verification>>,
@@ -44,22 +46,28 @@ impl Pieces {
     /// The whole blob; `verification` is what it has to pass, if anything.
     pub(super) fn whole(
         reader: &Arc<Reader>,
+        digest: &Digest,
         content: Content,
         verification: Option<Arc<Verification>>,
     ) -> Self {
         let parts = VecDeque::from([Part::Stored(0..content.length())]);
-        Self { verification, ..Self::parts(reader, content, parts) }
+        Self { verification, ..Self::parts(reader, digest, content, parts) }
     }
 
     /// Parts of a blob that is known to be good.
-    pub(super) fn parts(reader: &Arc<Reader>, content: Content, parts: VecDeque<Part>) -> Self {
+    pub(super) fn parts(
+        reader: &Arc<Reader>,
+        digest: &Digest,
+        content: Content,
+        parts: VecDeque<Part>,
+    ) -> Self {
         let length = |part: &Part| match part {
             Part::Stored(range) => range.end - range.start,
             Part::Text(text) => text.len() as u64,
         };
         let left = parts.iter().map(length).sum();
-        let reader = Arc::clone(reader);
-        Self { reader, content, verification: None, parts, reading: None, left }
+        let (reader, digest) = (Arc::clone(reader), digest.clone());
+        Self { reader, digest, content, verification: None, parts, reading: None, left }
     }
 
     /// Reads the next piece of the run in front.
@@ -86,7 +94,7 @@ impl Pieces {
             Some(Verdict::Good) => self.verification = None,
             None if !is_last => {}
             Some(Verdict::Damaged) | None => {
-                let digest = verification.digest();
+                let digest = &self.digest;
                 return Err(io::Error::new(
                     io::ErrorKind::InvalidData,
                     format!("{digest} is damaged, its last bytes are withheld"),
@@ -117,7 +125,14 @@ impl Body for Pieces {
                         this.parts.push_front(Part::Stored(range));
                         return Poll::Pending;
                     };
-                    let piece = ready!(Poll::Ready(piece))?;
+                    let piece = piece.inspect_err(|error| {
+                        let (digest, position) = (&this.digest, range.start);
+                        tracing::error!(
+                            %digest,
+                            position,
+                            "cannot read blob {digest} from byte {position}: {error}"
+                        );
+                    })?;
                     let end = range.start + piece.as_ref().len() as u64;
                     this.verify(range.start, &piece, end == range.end)?;
                     this.parts.push_front(Part::Stored(end..range.end));
