@@ -31,8 +31,9 @@ impl Retries {
         if failed >= self.attempts {
             return None;
         }
-        if let Some(asked) = asked {
-            return (asked <= self.longest_wait).then_some(asked);
+        let asked = asked.unwrap_or_default();
+        if asked > self.longest_wait {
+            return None;
         }
         let doubled =
             self.first_wait.saturating_mul(2_u32.saturating_pow(failed.saturating_sub(1)));
@@ -40,7 +41,8 @@ impl Retries {
         let share = RandomState::new().hash_one(failed) % 512 + 512;
         let wait =
             doubled.min(self.longest_wait).saturating_mul(u32::try_from(share).unwrap_or(1024));
-        Some(wait / 1024)
+        // Zero seconds, asked for by a registry that is down, must not use up all attempts.
+        Some(asked.max(wait / 1024))
     }
 }
 
@@ -87,6 +89,7 @@ mod tests {
         let minute = Duration::from_secs(60);
         assert_eq!(retries.wait(1, Some(minute)), Some(minute));
         assert_eq!(retries.wait(1, Some(Duration::MAX)), None, "too long to wait for");
+        assert!(!retries.wait(1, Some(Duration::ZERO)).unwrap().is_zero(), "not at once");
         let often = Retries { attempts: u32::MAX, ..Retries::PATIENT };
         assert!(often.wait(1_000_000, None).unwrap() <= minute);
     }
