@@ -168,6 +168,16 @@ async fn referrers_by_the_list_or_by_the_tag() {
 }
 
 #[tokio::test]
+async fn the_tag_of_a_longer_digest_is_cut() {
+    let registry = Scripted::start(|_| status(404)).await;
+    let remote = Reach::plain(registry.registry()).remote();
+    let subject = format!("sha512:{}", "0123456789abcdef".repeat(8)).parse().unwrap();
+    remote.referrers(&app(registry.registry()), &subject).await.unwrap();
+    let tag = format!("sha512-{}", "0123456789abcdef".repeat(4));
+    assert_eq!(registry.asked()[1], format!("GET /v2/lab/app/manifests/{tag}"));
+}
+
+#[tokio::test]
 async fn referrers_that_cannot_be_asked_for_are_not_none() {
     for failure in [403, 500] {
         let registry = Scripted::start(move |_| status(failure)).await;

@@ -123,9 +123,9 @@ impl Source for Remote {
         if let Some(referrers) = self.referrers_listed(name, digest).await? {
             return Ok(referrers);
         }
-        let tag = format!("{}-{}", digest.algorithm().name(), digest.hex());
-        // Tags have at most 128 characters, a SHA-512 is longer: the specification cuts it.
-        let tag: String = tag.chars().take(128).collect();
+        // The specification cuts what is longer than a SHA-256.
+        let hex: String = digest.hex().chars().take(64).collect();
+        let tag = format!("{}-{hex}", digest.algorithm().name());
         let Ok(tag) = tag.parse() else { return Ok(Vec::new()) };
         match self.manifest(name, &TagOrDigest::Tag(tag)).await {
             Ok(document) => Ok(manifests(&document.bytes).unwrap_or_default()),
