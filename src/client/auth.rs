@@ -279,6 +279,32 @@ async fn read(answer: Answer) -> Result<Grant, Error> {
     let Some(authorization) = text.and_then(|text| sensitive(&format!("Bearer {text}"))) else {
         return Err(wrong);
     };
-    let life = token.expires_in.unwrap_or_default().clamp(SHORTEST_LIFE, LONGEST_LIFE) - MARGIN;
-    Ok(Grant { authorization, end: Instant::now().checked_add(Duration::from_secs(life)) })
+    Ok(Grant { authorization, end: Instant::now().checked_add(life(token.expires_in)) })
+}
+
+/// How long to use a token that says it lives so many seconds.
+fn life(seconds: Option<u64>) -> Duration {
+    let seconds = seconds.unwrap_or_default().clamp(SHORTEST_LIFE, LONGEST_LIFE);
+    Duration::from_secs(seconds - MARGIN)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_end_a_little_early() {
+        for (said, used) in
+            [(None, 50), (Some(0), 50), (Some(300), 290), (Some(u64::MAX), 24 * 60 * 60 - 10)]
+        {
+            assert_eq!(life(said), Duration::from_secs(used), "{said:?}");
+        }
+        let authorization = HeaderValue::from_static("Bearer t");
+        let now = Instant::now();
+        for (end, current) in
+            [(None, true), (Some(now), false), (now.checked_add(life(None)), true)]
+        {
+            assert_eq!(Grant { authorization: authorization.clone(), end }.is_current(), current);
+        }
+    }
 }
