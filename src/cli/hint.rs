@@ -7,6 +7,8 @@ use std::io::ErrorKind;
 use super::config;
 use crate::client;
 use crate::create;
+use crate::plan::image;
+use crate::source;
 
 /// A failure of a command's own, with what to do about it.
 #[derive(Debug, thiserror::Error)]
@@ -32,7 +34,26 @@ pub(super) fn of(error: &(dyn Error + 'static)) -> Option<String> {
     if let Some(error) = error.downcast_ref() {
         return creation(error).map(Into::into);
     }
+    // This one stands for its source, and gives it to nobody.
+    if let Some(image::Error::Source(error)) = error.downcast_ref() {
+        return access(error);
+    }
     error.downcast_ref().and_then(registry)
+}
+
+/// What to do about a registry that does not let everybody in.
+fn access(error: &source::Error) -> Option<String> {
+    match error {
+        source::Error::Unauthorized(name) => {
+            let registry = name.registry.as_ref()?;
+            Some(format!("log in with `podman login {registry}`, or name a file with `--authfile`"))
+        }
+        source::Error::Denied(name) => {
+            let registry = name.registry.as_ref()?;
+            Some(format!("log in as somebody who may read it: `podman login {registry}`"))
+        }
+        _ => None,
+    }
 }
 
 /// What to do about a bundle that was not made.
@@ -94,4 +115,20 @@ fn system(kind: ErrorKind) -> Option<&'static str> {
         }
         _ => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oci::Name;
+
+    #[test]
+    fn who_is_not_let_in_is_told_to_log_in() {
+        let registry = Some("quay.io".parse().unwrap());
+        let name = Name { registry, repository: "ns/name".parse().unwrap() };
+        for error in [source::Error::Unauthorized(name.clone()), source::Error::Denied(name)] {
+            let hint = of(&image::Error::Source(error)).unwrap();
+            assert!(hint.contains("`podman login quay.io`"), "{hint}");
+        }
+    }
 }
