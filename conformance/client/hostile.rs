@@ -478,6 +478,24 @@ async fn connections_are_kept() {
 }
 
 #[tokio::test]
+async fn proxies_of_the_environment_are_used() {
+    let proxy = Scripted::start(|_| status(404)).await;
+    let directory = tempfile::tempdir().unwrap();
+    // Variables are a process's own, so this takes one.
+    let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_shipperd"));
+    command.args(["create", "--name", "t", "--plain-http", "registry.invalid:5000", "--output"]);
+    command.arg(directory.path()).arg("registry.invalid:5000/lab/app:v1");
+    for other in ["http_proxy", "ALL_PROXY", "all_proxy", "NO_PROXY", "no_proxy"] {
+        command.env_remove(other);
+    }
+    command.env("HTTP_PROXY", format!("http://{}", proxy.registry())).env("HOME", directory.path());
+    let output = command.output().await.unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let expected = "GET http://registry.invalid:5000/v2/lab/app/manifests/v1";
+    assert!(proxy.asked().iter().any(|asked| asked == expected), "{:?}", proxy.asked());
+}
+
+#[tokio::test]
 async fn a_name_needs_a_registry() {
     let remote = Reach::default().remote();
     let name = source::Name { registry: None, repository: "lab/app".parse().unwrap() };
