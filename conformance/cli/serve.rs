@@ -144,6 +144,35 @@ fn a_bundle_dropped_in_is_served_and_one_removed_is_gone() {
 }
 
 #[test]
+fn what_becomes_of_each_file_is_logged_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let bundles = directory.path().join("bundles");
+    layout(&directory.path().join("layout"), &["quay.io/a/b:v1"], b"layer");
+    let mut create = shipperd(directory.path());
+    create.args(["create", "-q", "--name", "apps", "-o", "bundles", "oci:layout"]);
+    check(&mut create, 0, "bundles/apps-1.sqfs\n", "");
+    fs::write(bundles.join("notes.txt"), "not a bundle").unwrap();
+    let mut server = serve(directory.path(), &["--log-format", "json"]);
+    fs::copy(bundles.join("apps-1.sqfs"), bundles.join("copy.sqfs")).unwrap();
+    let mut log = BufReader::new(server.child.stderr.take().unwrap()).lines();
+    let mut next = || {
+        let line: Value = serde_json::from_str(&log.next().unwrap().unwrap()).unwrap();
+        let field = |name: &str| line[name].as_str().unwrap().to_owned();
+        (field("level"), field("message"))
+    };
+    let log = |level: &str, message: &str| (level.to_owned(), message.to_owned());
+    let refused = "bundles/notes.txt is refused: it is neither a squashfs image, a tar archive \
+                   nor a directory";
+    assert_eq!(next(), log("ERROR", refused));
+    assert_eq!(next(), log("INFO", "bundles/apps-1.sqfs is live"));
+    let (level, message) = next();
+    assert_eq!(level, "ERROR");
+    assert!(message.starts_with("bundles/copy.sqfs is refused: "), "{message}");
+    fs::remove_file(bundles.join("copy.sqfs")).unwrap();
+    assert_eq!(next(), log("INFO", "bundles/copy.sqfs is gone"));
+}
+
+#[test]
 fn a_running_pull_is_ended_first_and_broken_off_by_a_second_signal() {
     let directory = tempfile::tempdir().unwrap();
     let layer = vec![7; 64 << 20];
