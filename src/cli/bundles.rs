@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::printer::Printer;
 use crate::bundle::{self, Bundle, Error};
+use crate::content::shelf;
 
 /// What a file is not when it is no bundle, so that a person sees what went wrong.
 #[derive(Debug, thiserror::Error)]
@@ -82,16 +83,11 @@ fn holds_bundles(path: &Path) -> io::Result<bool> {
     Ok(fs::metadata(path)?.is_dir() && !bundle::is_layout_directory(path)?)
 }
 
-/// What lies in a directory, but for hidden files and bundles that are being made.
+/// What may be a bundle in a directory.
 fn list(directory: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut entries = Vec::new();
-    for entry in fs::read_dir(directory)? {
-        let path = entry?.path();
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        if !name.starts_with('.') && !name.ends_with(".partial") {
-            entries.push(path);
-        }
-    }
+    let entries = fs::read_dir(directory)?.map(|entry| entry.map(|entry| entry.path()));
+    let mut entries = entries.collect::<io::Result<Vec<_>>>()?;
+    entries.retain(|path| shelf::is_candidate(path));
     entries.sort_unstable();
     Ok(entries)
 }

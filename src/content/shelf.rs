@@ -193,7 +193,8 @@ fn status(path: PathBuf, entry: &Entry, refusals: &BTreeMap<PathBuf, (State, Str
 }
 
 /// Whether a name in a directory may be a bundle: nothing hidden, nothing under construction.
-fn is_candidate(path: &Path) -> bool {
+#[must_use]
+pub fn is_candidate(path: &Path) -> bool {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     if name.is_empty() || name.starts_with('.') || name.ends_with(".partial") {
         return false;
