@@ -3,6 +3,7 @@
     clippy::unwrap_used,
     clippy::panic,
     clippy::indexing_slicing,
+    clippy::string_slice,
     reason = "tests fail by panicking"
 )]
 #![expect(unreachable_pub, reason = "nothing is exported from a test binary")]
@@ -10,7 +11,14 @@
 mod cli;
 mod client;
 mod content;
+mod create;
 mod layering;
 mod server;
 mod source;
 mod squashfs;
+
+// What the tests above are made with.
+mod daemon;
+mod fixtures;
+mod program;
+mod site;
