@@ -28,6 +28,16 @@ impl Daemon {
     ///
     /// The kernel kills the process if the thread that called this ends first.
     pub fn start<T>(command: &Command, ready: impl Fn(&str) -> Option<T>) -> (Self, T) {
+        Self::attempt(command, ready).unwrap_or_else(|log| {
+            panic!("{command:?} did not say that it is ready:\n{log}");
+        })
+    }
+
+    /// The same for a daemon that this machine may not be able to run; else what it printed.
+    pub fn attempt<T>(
+        command: &Command,
+        ready: impl Fn(&str) -> Option<T>,
+    ) -> Result<(Self, T), String> {
         let name = command.get_program().to_str().unwrap().to_owned();
         let mut child = dying_with_parent(command)
             .stdin(Stdio::null())
@@ -41,26 +51,23 @@ impl Daemon {
         follow(child.stderr.take().unwrap(), &log, lines);
         let daemon = Self { name, child, log };
         match wait_for(&received, ready) {
-            Some(found) => (daemon, found),
-            None => panic!("{} did not say that it is ready", daemon.name),
+            Some(found) => Ok((daemon, found)),
+            None => Err(daemon.log()),
         }
     }
 
     /// What it printed so far.
-    pub fn log(&self) -> String {
+    fn log(&self) -> String {
         self.log.lock().unwrap().clone()
     }
 
-    /// Asks it to stop, and waits; what it answered the operating system and how long it took.
-    pub fn stop(&mut self) -> (std::process::ExitStatus, Duration) {
+    /// Asks it to stop and waits until it has.
+    fn stop(&mut self) {
         let asked = Instant::now();
         let pid = Pid::from_raw(self.child.id().cast_signed()).unwrap();
         // It may have ended by itself.
         kill_process(pid, Signal::TERM).ok();
-        loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                return (status, asked.elapsed());
-            }
+        while self.child.try_wait().unwrap().is_none() {
             if asked.elapsed() > PATIENCE {
                 self.child.kill().unwrap();
             }

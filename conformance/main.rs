@@ -10,6 +10,7 @@
 
 mod cli;
 mod client;
+mod clients;
 mod content;
 mod create;
 mod layering;

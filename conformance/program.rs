@@ -37,6 +37,15 @@ pub fn excuse(name: &str, reason: &str) {
     writeln!(io::stderr(), "skipped: {name}: {reason}").ok();
 }
 
+/// Whether this process may mount, make namespaces and own files of others.
+pub fn is_root(name: &str) -> bool {
+    let root = rustix::process::geteuid().is_root();
+    if !root {
+        skip(name, "needs root");
+    }
+    root
+}
+
 /// Runs a command to its end and gives what it printed on stdout.
 pub fn run(command: &mut Command) -> String {
     let output = attempt(command);
