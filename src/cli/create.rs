@@ -31,8 +31,8 @@ use crate::plan::image::Referrers;
 /// Exit status 1 if some of the images cannot be resolved; there is no bundle then.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// A full reference (`quay.io/ns/name:tag`), or oci:DIR[:REF], oci-archive:FILE[:REF],
-    /// docker-archive:FILE[:REF]
+    /// A full reference (`quay.io/ns/name:tag`), or `oci:DIR[:REF]`, `oci-archive:FILE[:REF]`,
+    /// `docker-archive:FILE[:REF]`
     #[arg(value_name = "IMAGE")]
     images: Vec<Wanted>,
     /// The name of the imageset; the bundle's file begins with it

@@ -53,7 +53,7 @@ impl From<ExitStatus> for ExitCode {
 
 /// A read-only OCI registry that serves image bundles where they lie, and makes them
 ///
-/// Every option can also be given as a variable of the environment, SHIPPERD_<OPTION>, or in a
+/// Every option can also be given as a variable of the environment, `SHIPPERD_<OPTION>`, or in a
 /// configuration file: $SHIPPERD_CONFIG, else $XDG_CONFIG_HOME/shipperd/config.toml, else
 /// /etc/shipperd/config.toml. There a key is an option's long name; common options stand at the
 /// top, those of a command in a table of its name. The command line comes before the environment,
