@@ -46,6 +46,7 @@ fn an_unfinished_image_is_none() {
     assert_eq!(completeness(&open(&partial)).unwrap(), Completeness::NotYet);
     reader::read(&open(&partial)).unwrap_err();
 
+    drop(writer);
     let writer = create().unwrap();
     writer.write_at(0, 0, b"hello").unwrap();
     writer.finish().unwrap();

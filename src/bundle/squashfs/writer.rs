@@ -55,6 +55,16 @@ pub enum Error {
         /// What the operating system said.
         source: io::Error,
     },
+    /// The file system has too little space for the image.
+    #[error("cannot write {path:?}: it needs {needed} bytes, {free} are free")]
+    Full {
+        /// The unfinished image.
+        path: PathBuf,
+        /// How many bytes it needs.
+        needed: u64,
+        /// How many there are.
+        free: u64,
+    },
     /// Another writer is at work on the same image.
     #[error("cannot write {path:?}: another process is writing it")]
     Busy {
@@ -127,13 +137,25 @@ impl Writer {
             return Err(Error::Busy { path: partial });
         }
         file.set_len(0).map_err(failed("empty"))?;
-        let size = layout.image_size();
-        if space == Space::Reserve {
-            reserve(&file, size).map_err(failed("reserve space for"))?;
-        }
-        file.set_len(size).map_err(failed("extend"))?;
         let written = layout.places().iter().map(|_| AtomicU64::new(0)).collect();
-        Ok(Self { file, path: path.to_owned(), partial, layout, mtime, space, written })
+        let writer = Self { file, path: path.to_owned(), partial, layout, mtime, space, written };
+        writer.make_room().inspect_err(|_| writer.abandon())?;
+        Ok(writer)
+    }
+
+    /// Gives the file its size, and fails now rather than when the disk is full.
+    fn make_room(&self) -> Result<(), Error> {
+        let needed = self.layout.image_size();
+        if self.space == Space::Reserve {
+            let found = rustix::fs::fstatvfs(&self.file).map_err(io::Error::from);
+            let found = found.map_err(self.failed("look at the file system of"))?;
+            let free = found.f_bavail.saturating_mul(found.f_frsize);
+            if free < needed {
+                return Err(Error::Full { path: self.partial.clone(), needed, free });
+            }
+            reserve(&self.file, needed).map_err(self.failed("reserve space for"))?;
+        }
+        self.file.set_len(needed).map_err(self.failed("extend"))
     }
 
     /// The places of the files.
@@ -174,7 +196,7 @@ impl Writer {
     ///
     /// When a file did not get all its bytes (unless the image is [`Space::Sparse`]), or
     /// the operating system refuses; the `.partial` remains.
-    pub fn finish(self) -> Result<(), Error> {
+    pub fn finish(&self) -> Result<(), Error> {
         self.complete()?;
         let tables = Tables::of(&self.layout, self.mtime)
             .ok_or_else(|| self.failed("make the tables of")(io::ErrorKind::InvalidInput.into()))?;
@@ -193,8 +215,9 @@ impl Writer {
             .map_err(self.failed("sync the directory of"))
     }
 
-    /// Gives up: removes the `.partial`, as far as that is possible.
-    pub fn abandon(self) {
+    /// Gives up: removes the `.partial`, as far as that is possible. What others still
+    /// write is lost with it.
+    pub fn abandon(&self) {
         drop(fs::remove_file(&self.partial));
     }
 
