@@ -1,9 +1,9 @@
 //! Remote registries as a source: Debian's docker-registry, token servers, and servers that misbehave.
 
-mod distribution;
+pub mod distribution;
 mod hostile;
 mod lists;
-mod scripted;
+pub mod scripted;
 mod tokens;
 
 use std::path::PathBuf;

@@ -1,7 +1,7 @@
 //! What is served of files at hand: the contract of `Source` on each container, names, closure,
 //! damage, and the shelf as files come and go.
 
-mod layout;
+pub mod layout;
 mod names;
 mod shelf;
 

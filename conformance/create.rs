@@ -1,88 +1,145 @@
-//! `shipperd create` carries home what its source holds, byte for byte, and nothing else.
+//! Bundles that the program makes of real registries, layouts and archives, looked at by the
+//! kernel and by other tools; and what is left of a run that fails.
 
-use std::collections::BTreeSet;
+mod bundle;
+mod failures;
+mod files;
+mod fleet;
+mod home;
+mod hostile;
+mod killed;
+mod registries;
+mod stand_in;
+
 use std::fs;
-use std::path::Path;
-use std::process::Command;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
 
+use serde_json::Value;
+use shipperd::oci::{Digest, Registry};
 use tempfile::TempDir;
+use tokio::process::Command;
 
-use crate::fixtures::Content;
-use crate::fixtures::layout::split;
-use crate::fixtures::samples::all;
-use crate::program::run;
-use crate::site::{Site, Transport};
+use crate::client::distribution::Distribution;
 
-/// A creation whose bundle, and whatever else it writes, goes to `directory`.
-fn create(directory: &Path) -> Command {
-    let mut create = Command::new(env!("CARGO_BIN_EXE_shipperd"));
-    create.args(["create", "--name", "carried", "--output"]).arg(directory);
-    create.env("XDG_CONFIG_HOME", directory.join("config"));
-    create
+/// A directory in which bundles are made.
+#[derive(Debug)]
+pub struct Yard {
+    directory: TempDir,
+    options: Vec<String>,
 }
 
-/// Runs the creation, extracts the bundle, and gives the digests that are in it.
-fn carried(create: &mut Command, directory: &Path, content: &Content) -> BTreeSet<String> {
-    let bundle = run(create);
-    let layout = directory.join("extracted");
-    let mut extract = Command::new(env!("CARGO_BIN_EXE_shipperd"));
-    run(extract.args(["extract", bundle.trim(), "--output"]).arg(&layout));
-    let blobs = fs::read_dir(layout.join("blobs/sha256")).unwrap().map(|entry| {
-        let path = entry.unwrap().path();
-        let digest = format!("sha256:{}", path.file_name().unwrap().to_str().unwrap());
-        assert!(fs::read(path).unwrap() == content.bytes(&digest), "{digest} has other bytes");
-        digest
-    });
-    blobs.collect()
+/// What came of a run.
+#[derive(Debug)]
+pub struct Outcome {
+    pub code: Option<i32>,
+    pub stderr: String,
+    pub bundle: PathBuf,
 }
 
-fn carries_a_registry(transport: Transport) {
-    let content = all();
-    let Some(site) = Site::distribution(&content, "quay.io", transport) else { return };
-    let directory = TempDir::new().unwrap();
-    let mut create = create(directory.path());
-    match site.trust() {
-        None => {
-            create.args(["--plain-http", site.address()]);
-        }
-        Some(trust) => {
-            let trusted = directory.path().join("config/containers/certs.d").join(site.address());
-            fs::create_dir_all(&trusted).unwrap();
-            fs::copy(trust.join("ca.crt"), trusted.join("ca.crt")).unwrap();
-        }
+impl Yard {
+    pub fn new() -> Self {
+        Self { directory: tempfile::tempdir().unwrap(), options: Vec::new() }
     }
-    let mut expected = BTreeSet::new();
-    for (reference, descriptor) in content.references() {
-        let (repository, tag) = split(reference);
-        // By tag only: distribution's registry does not know what refers to what.
-        let Some(tag) = tag.filter(|_| reference.starts_with("quay.io/")) else { continue };
-        expected.extend(content.closure(&descriptor.digest));
-        // A signature comes with the image that it is of.
-        if !tag.ends_with(".sig") {
-            create.arg(format!("{}/{repository}:{tag}", site.address()));
-        }
+
+    /// One in which a registry may be spoken to in clear text.
+    pub fn plain(registry: &Registry) -> Self {
+        Self::new().with(&["--plain-http", registry.as_str()])
     }
-    assert_eq!(carried(&mut create, directory.path(), &content), expected);
+
+    /// The same, with more options for every run.
+    pub fn with(mut self, options: &[&str]) -> Self {
+        self.options.extend(options.iter().map(|&option| option.to_owned()));
+        self
+    }
+
+    /// The same, for a user who trusts the authority of a registry.
+    pub fn trusting(self, distribution: &Distribution) -> Self {
+        let containers = self.path().join("containers");
+        fs::create_dir(&containers).unwrap();
+        let certificates = distribution.certificates();
+        std::os::unix::fs::symlink(certificates, containers.join("certs.d")).unwrap();
+        self
+    }
+
+    /// The same, for a user who is logged in.
+    pub fn logged_in(self, registry: &Registry, (user, password): (&str, &str)) -> Self {
+        let path = self.path().join("auth.json");
+        let entry = serde_json::json!({"username": user, "password": password});
+        let auths = serde_json::json!({"auths": {registry.as_str(): entry}});
+        fs::write(&path, auths.to_string()).unwrap();
+        self.with(&["--authfile", path.to_str().unwrap()])
+    }
+
+    pub fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// The names of what lies in the directory of bundles.
+    pub fn left(&self) -> Vec<String> {
+        let Ok(entries) = fs::read_dir(self.path().join("out")) else { return Vec::new() };
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    }
+
+    /// The program, with nothing of this machine's environment or configuration.
+    pub fn shipperd(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_shipperd"));
+        command.current_dir(self.path()).env_clear().env("SHIPPERD_CONFIG", "/dev/null");
+        command.env("XDG_CONFIG_HOME", self.path()).env("SOURCE_DATE_EPOCH", "1795244400");
+        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).kill_on_drop(true);
+        command
+    }
+
+    /// The program making a bundle of that name.
+    pub fn creating(&self, name: &str, images: &[&str]) -> Command {
+        let mut command = self.shipperd(&["create", "--quiet", "-o", "out", "--name", name]);
+        command.args(&self.options).args(images);
+        command
+    }
+
+    pub async fn create(&self, name: &str, images: &[&str]) -> Outcome {
+        let output = self.creating(name, images).output().await.unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        let bundle = self.path().join("out").join(format!("{name}-1.sqfs"));
+        Outcome { code: output.status.code(), stderr, bundle }
+    }
+
+    /// Makes a bundle, which must succeed, and checks that it is what its record says.
+    pub async fn bundle(&self, name: &str, images: &[&str]) -> PathBuf {
+        let Outcome { code, stderr, bundle } = self.create(name, images).await;
+        assert_eq!((code, stderr.as_str()), (Some(0), ""), "{images:?}");
+        bundle::assert_is_what_its_record_says(&bundle);
+        bundle
+    }
+
+    /// Makes no bundle, and answers what is said about it.
+    pub async fn no_bundle(&self, code: i32, images: &[&str]) -> String {
+        let outcome = self.create("none", images).await;
+        assert_eq!(outcome.code, Some(code), "{images:?}: {}", outcome.stderr);
+        assert_eq!(self.left(), [""; 0], "{images:?}: {}", outcome.stderr);
+        outcome.stderr
+    }
 }
 
-#[test]
-fn from_a_registry_over_http() {
-    carries_a_registry(Transport::Http);
+/// Says something that a test that passes would hide.
+fn say(text: &str) {
+    writeln!(std::io::stderr(), "{text}").ok();
 }
 
-#[test]
-fn from_a_registry_over_https() {
-    carries_a_registry(Transport::Https);
-}
-
-#[test]
-fn from_a_layout() {
-    let content = all();
-    let directory = TempDir::new().unwrap();
-    let layout = directory.path().join("layout");
-    content.write_layout(&layout);
-    let mut create = create(directory.path());
-    create.arg(format!("oci:{}", layout.display()));
-    let expected = content.blobs().map(|(digest, _)| digest.to_owned()).collect();
-    assert_eq!(carried(&mut create, directory.path(), &content), expected);
+/// The references that a bundle carries, with their digests, sorted.
+pub fn carried(bundle: &Path) -> Vec<(String, Digest)> {
+    let tree = bundle::Tree::of(bundle);
+    let index: Value = serde_json::from_slice(&tree.read("index.json")).unwrap();
+    let entries = index["manifests"].as_array().unwrap().iter();
+    let mut carried: Vec<_> = entries
+        .map(|entry| {
+            let names = &entry["annotations"];
+            let name = names["org.opencontainers.image.ref.name"].as_str().unwrap();
+            assert_eq!(names["io.containerd.image.name"].as_str(), Some(name));
+            (name.to_owned(), entry["digest"].as_str().unwrap().parse().unwrap())
+        })
+        .collect();
+    carried.sort();
+    carried
 }

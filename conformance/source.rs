@@ -23,7 +23,7 @@ const TAGS: [&str; 6] = ["v1", "V2", "v10", "_x", "a", "v2"];
 const SBOM: &str = "application/vnd.example.sbom.v1";
 
 /// What a source under test must hold: no more in its repositories, no less.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Sample {
     /// Configurations and layers.
     pub blobs: Vec<Bytes>,

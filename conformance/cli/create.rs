@@ -93,7 +93,8 @@ fn what_is_lacking_is_said() {
         shipperd(directory.path()).args(["create", "--name", "../a", "quay.io/a/b:v1"]),
         2,
         "",
-        "error: \"../a\" cannot name an imageset: use letters, digits, `.`, `_` and `-`\n",
+        "error: \"../a\" cannot name an imageset: use at most 128 letters, digits, `.`, `_` and \
+         `-`, the first a letter or digit\n",
     );
 }
 

@@ -18,6 +18,9 @@ use crate::create::{self, Created, Error, Request, Wanted};
 use crate::oci::Registry;
 use crate::plan::image::Referrers;
 
+/// The longest name of an imageset, in bytes: file names are made of it.
+const MAX_NAME: usize = 128;
+
 /// Make a bundle of images
 ///
 /// Everything is resolved before a byte of a layer is fetched. Each blob is fetched once and
@@ -118,8 +121,12 @@ impl Arguments {
             return Err(Advised { message, hint }.into());
         };
         let fit = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-        if name.is_empty() || name.starts_with('.') || !name.chars().all(fit) {
-            bail!("{name:?} cannot name an imageset: use letters, digits, `.`, `_` and `-`");
+        let begins = name.starts_with(|c: char| c.is_ascii_alphanumeric());
+        if !begins || name.len() > MAX_NAME || !name.chars().all(fit) {
+            bail!(
+                "{name:?} cannot name an imageset: use at most {MAX_NAME} letters, digits, `.`, \
+                 `_` and `-`, the first a letter or digit"
+            );
         }
         let referrers = if self.no_referrers { Referrers::LeaveOut } else { Referrers::Carry };
         Ok(Request {

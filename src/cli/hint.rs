@@ -5,6 +5,7 @@ use std::io;
 use std::io::ErrorKind;
 
 use super::config;
+use crate::bundle::squashfs::writer;
 use crate::client;
 use crate::create;
 use crate::plan::image;
@@ -34,11 +35,22 @@ pub(super) fn of(error: &(dyn Error + 'static)) -> Option<String> {
     if let Some(error) = error.downcast_ref() {
         return creation(error).map(Into::into);
     }
-    // This one stands for its source, and gives it to nobody.
-    if let Some(image::Error::Source(error)) = error.downcast_ref() {
-        return access(error);
+    if let Some(error) = error.downcast_ref() {
+        return resolution(error);
     }
     error.downcast_ref().and_then(registry)
+}
+
+/// What to do about an image that is not to be had.
+fn resolution(error: &create::Unresolved) -> Option<String> {
+    match error {
+        create::Unresolved::NotThere(_) => {
+            Some("`shipperd inspect` lists the references that a file holds".to_owned())
+        }
+        // These stand for their source, and give it to nobody.
+        create::Unresolved::Image(image::Error::Source(error)) => access(error),
+        _ => None,
+    }
 }
 
 /// What to do about a registry that does not let everybody in.
@@ -62,11 +74,8 @@ fn creation(error: &create::Error) -> Option<&'static str> {
         create::Error::Exists(_) => {
             Some("choose another `--name` or `--output`, or move the bundle that is there away")
         }
-        create::Error::Full { .. } => {
+        create::Error::Write(writer::Error::Full { .. }) => {
             Some("make room on that file system or choose another with `--output`")
-        }
-        create::Error::NotThere { .. } => {
-            Some("`shipperd inspect` lists the references that a file holds")
         }
         _ => None,
     }
@@ -127,7 +136,7 @@ mod tests {
         let registry = Some("quay.io".parse().unwrap());
         let name = Name { registry, repository: "ns/name".parse().unwrap() };
         for error in [source::Error::Unauthorized(name.clone()), source::Error::Denied(name)] {
-            let hint = of(&image::Error::Source(error)).unwrap();
+            let hint = of(&create::Unresolved::Image(error.into())).unwrap();
             assert!(hint.contains("`podman login quay.io`"), "{hint}");
         }
     }

@@ -19,10 +19,8 @@ const LARGE: u64 = 64 << 10;
 
 /// What a bundle consists of.
 pub(super) struct Assembly {
-    /// The digest of the record.
-    pub(super) digest: Digest,
-    /// The id of the imageset.
-    pub(super) id: Uuid,
+    digest: Digest,
+    id: Uuid,
     documents: Vec<(String, Vec<u8>)>,
     /// Every blob, manifests included, in the order in which they lie.
     blobs: Vec<(Digest, u64)>,
@@ -55,7 +53,7 @@ impl Assembly {
             files: documents.iter().map(|(path, bytes)| file(path, bytes)).collect(),
             blobs: all.iter().map(listed).collect(),
             needs: Vec::new(),
-            sparse: Vec::new(),
+            sparse: plan.sparse.iter().filter(|it| !all.contains_key(it)).cloned().collect(),
             failed: Vec::new(),
             unknown: serde_json::Map::new(),
         };
@@ -73,6 +71,21 @@ impl Assembly {
         let places =
             places.map(|(at, (digest, _))| (digest.clone(), documents.len() + at)).collect();
         Ok(Self { digest, id: record.id, documents, blobs, places })
+    }
+
+    /// The digest of the record.
+    pub(super) fn digest(&self) -> &Digest {
+        &self.digest
+    }
+
+    /// The id of the imageset.
+    pub(super) fn id(&self) -> Uuid {
+        self.id
+    }
+
+    /// How many blobs there are, manifests included.
+    pub(super) fn blob_count(&self) -> usize {
+        self.blobs.len()
     }
 
     /// The paths and sizes of all files, in the order in which they lie.

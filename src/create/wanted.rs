@@ -7,15 +7,15 @@
 //! docker-archive:FILE[:REF]         what `docker save` wrote
 //! ```
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 
-use super::Error;
 use crate::bundle;
 use crate::content::overlay::Overlay;
 use crate::content::snapshot::{Snapshot, Verify};
-use crate::oci::{self, Digest, Name, Reference, Registry, Tag};
+use crate::oci::{self, Digest, Name, Reference, Registry, Role, Tag};
 use crate::plan::image::Referrers;
 
 /// The transports of local files. What the file is, its content says.
@@ -33,6 +33,16 @@ pub enum Wanted {
         /// A tag or a reference in it; everything, if none.
         reference: Option<String>,
     },
+}
+
+impl Wanted {
+    /// The local file it is in.
+    pub(super) fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Remote(_) => None,
+            Self::Local { path, .. } => Some(path),
+        }
+    }
 }
 
 impl FromStr for Wanted {
@@ -60,18 +70,21 @@ impl FromStr for Wanted {
 /// An opened local file.
 pub(super) struct Local {
     pub(super) overlay: Overlay,
+    /// The manifests that its indexes name and it does not hold: platforms left out.
+    pub(super) left_out: HashSet<Digest>,
 }
 
 /// A name in a local file, and the reference that it is carried under.
 type Found = (Name, Reference);
 
 impl Local {
-    pub(super) fn open(path: &Path) -> Result<Self, Error> {
-        let fault = |source| Error::Open { path: path.to_owned(), source };
-        let bundle = bundle::open(path, true).map_err(fault)?;
+    pub(super) fn open(path: &Path) -> Result<Self, bundle::Error> {
+        let bundle = bundle::open(path, true)?;
+        let absent = bundle.index.absent().iter().filter(|it| it.role == Role::Manifest);
+        let left_out = absent.map(|it| it.digest.clone()).collect();
         // Copying verifies every byte.
         let snapshot = Snapshot::new(bundle, Verify::Never);
-        Ok(Self { overlay: Overlay::new(vec![Arc::new(snapshot)], false) })
+        Ok(Self { overlay: Overlay::new(vec![Arc::new(snapshot)], false), left_out })
     }
 
     /// The images that `wanted`, a tag or a reference, means; all, if none is said.

@@ -2,14 +2,22 @@
 //! deep, configurations and layers, and what refers to any of them: referrers, signatures,
 //! attestations.
 
-use std::collections::{BTreeSet, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+use tokio::sync::Semaphore;
 
 use super::{Blob, Plan};
 use crate::oci::{self, Digest, Manifest, Reference, Role, Tag, TagOrDigest};
 use crate::source::{self, Document, Source};
 
 /// How many manifests one image may have: an index bomb is no image.
-const MAX_MANIFESTS: usize = 10_000;
+const MAX_MANIFESTS: usize = 2_000;
+/// How many bytes these may have together: they are held until the bundle is written.
+const MAX_BYTES: usize = 64 << 20;
+/// How many requests for one image wait for their turn at once.
+const AT_ONCE: usize = 16;
 /// How many tags of a repository are asked for at once, to see which signatures there are.
 const TAG_PAGE: usize = 1_000;
 /// The tags under which cosign keeps what belongs to `sha256-<hex>`.
@@ -30,7 +38,7 @@ pub enum Error {
         source: oci::Error,
     },
     /// It has too many manifests.
-    #[error("it has more than {MAX_MANIFESTS} manifests")]
+    #[error("it has more than {MAX_MANIFESTS} manifests, or more than {MAX_BYTES} bytes of them")]
     TooMany,
 }
 
@@ -66,66 +74,119 @@ impl Tags {
         }
     }
 
-    /// Of a repository that is known to have none that matter.
-    #[must_use]
-    pub fn none() -> Self {
-        Self { listed: BTreeSet::new(), complete: true }
-    }
-
     fn may_have(&self, tag: &Tag) -> bool {
         !self.complete || self.listed.contains(tag)
     }
 }
 
-/// Plans the image that `source`, the `origin`-th of its kind, has under `reference`.
-///
-/// `name` is the repository to ask the source for; the plan carries `reference`.
-///
-/// # Errors
-///
-/// When the source does not have all of it.
-pub async fn plan<S: Source>(
-    source: &S,
-    origin: usize,
-    name: &oci::Name,
-    reference: &Reference,
-    referrers: Referrers,
-    tags: &Tags,
-) -> Result<Plan, Error> {
-    let mut walk = Walk { source, origin, name, reference, plan: Plan::default() };
-    let root = walk.fetch(&reference.target()).await?;
-    walk.root(reference.clone(), &root);
-    let mut queue = VecDeque::from([root]);
-    let mut seen = HashSet::new();
-    while let Some(document) = queue.pop_front() {
-        if !seen.insert(document.digest.clone()) {
-            continue;
-        }
-        if seen.len() > MAX_MANIFESTS {
-            return Err(Error::TooMany);
-        }
-        queue.extend(walk.children(&document).await?);
-        if referrers == Referrers::Carry {
-            queue.extend(walk.referrers(&document.digest, tags).await?);
-        }
-        walk.plan.manifests.insert(document.digest.clone(), document);
-    }
-    Ok(walk.plan)
+/// An image to plan.
+#[derive(Clone, Copy, Debug)]
+pub struct Image<'a> {
+    /// Which of all sources it comes from.
+    pub origin: usize,
+    /// The repository to ask the source for.
+    pub name: &'a oci::Name,
+    /// What it is carried under.
+    pub reference: &'a Reference,
+    /// Whether what refers to it is carried with it.
+    pub referrers: Referrers,
+    /// The tags of its repository, if they matter.
+    pub tags: Option<&'a Tags>,
+    /// The manifests that the source leaves out of its indexes on purpose.
+    pub left_out: &'a HashSet<Digest>,
+    /// How many requests may be under way at once, for all images that are planned together.
+    pub permits: &'a Semaphore,
 }
 
+impl Image<'_> {
+    /// Plans it with all it needs.
+    ///
+    /// # Errors
+    ///
+    /// When the source does not have all of it.
+    pub async fn plan<S: Source>(&self, source: &S) -> Result<Plan, Error> {
+        let (seen, plan) = (HashSet::new(), Plan::default());
+        let (fetched, bytes) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let mut walk = Walk { source, image: self, seen, fetched, bytes, plan };
+        let root = walk.fetch(&self.reference.target()).await?;
+        walk.root(self.reference.clone(), &root);
+        walk.seen.insert(root.digest.clone());
+        let mut level = vec![root];
+        while !level.is_empty() {
+            level = walk.descend(level).await?;
+        }
+        Ok(walk.plan)
+    }
+}
+
+/// The manifests of an image, level by level.
 struct Walk<'a, S> {
     source: &'a S,
-    origin: usize,
-    name: &'a oci::Name,
-    reference: &'a Reference,
+    image: &'a Image<'a>,
+    /// Every manifest that was come across.
+    seen: HashSet<Digest>,
+    fetched: AtomicUsize,
+    bytes: AtomicUsize,
     plan: Plan,
 }
 
+/// A manifest that refers to another, and the tag that says so.
+type Referrer = (Option<Tag>, Document);
+
 impl<S: Source> Walk<'_, S> {
-    async fn fetch(&self, target: &TagOrDigest) -> Result<Document, Error> {
-        Ok(self.source.manifest(self.name, target).await?)
+    /// Plans what a level of manifests needs, and what refers to them; answers the next level.
+    async fn descend(&mut self, level: Vec<Document>) -> Result<Vec<Document>, Error> {
+        let mut children = Vec::new();
+        for document in &level {
+            children.extend(self.needs(document)?);
+        }
+        children.retain(|digest| self.seen.insert(digest.clone()));
+        let (left_out, children): (Vec<_>, Vec<_>) =
+            children.into_iter().partition(|digest| self.image.left_out.contains(digest));
+        self.plan.sparse.extend(left_out);
+        let this = &*self;
+        let fetches = stream::iter(children)
+            .map(|digest| async move { this.fetch(&TagOrDigest::Digest(digest)).await });
+        let mut next: Vec<_> = fetches.buffer_unordered(AT_ONCE).try_collect().await?;
+        if self.image.referrers == Referrers::Carry {
+            let digests = level.iter().map(|document| document.digest.clone());
+            let searches =
+                stream::iter(digests).map(|digest| async move { this.referrers(&digest).await });
+            let found: Vec<_> = searches.buffer_unordered(AT_ONCE).try_collect().await?;
+            for (tag, document) in found.into_iter().flatten() {
+                let digest = tag.is_none().then(|| document.digest.clone());
+                let Reference { registry, repository, .. } = self.image.reference.clone();
+                self.root(Reference { registry, repository, tag, digest }, &document);
+                if self.seen.insert(document.digest.clone()) {
+                    next.push(document);
+                }
+            }
+        }
+        let held = level.into_iter().map(|document| (document.digest.clone(), document));
+        self.plan.manifests.extend(held);
+        Ok(next)
     }
 
+    /// Plans the blobs that a manifest needs; answers the manifests that it needs.
+    fn needs(&mut self, document: &Document) -> Result<Vec<Digest>, Error> {
+        let fault = |source| Error::Manifest { digest: document.digest.clone(), source };
+        let manifest =
+            Manifest::parse(&document.bytes, Some(&document.media_type)).map_err(fault)?;
+        let mut manifests = Vec::new();
+        for child in manifest.children.into_iter().filter(oci::Child::required) {
+            let oci::Descriptor { digest, size, .. } = child.descriptor;
+            if child.role == Role::Manifest {
+                manifests.push(digest);
+                continue;
+            }
+            let (name, origin) = (self.image.name.clone(), self.image.origin);
+            let needed_by = self.image.reference.clone();
+            self.plan.blobs.insert(digest, Blob { size, name, origin, needed_by });
+        }
+        Ok(manifests)
+    }
+
+    /// Carries a manifest under a name.
     fn root(&mut self, reference: Reference, document: &Document) {
         let Document { media_type, digest, bytes } = document;
         let size = bytes.len() as u64;
@@ -137,58 +198,49 @@ impl<S: Source> Walk<'_, S> {
         self.plan.roots.insert(reference, descriptor);
     }
 
-    /// Plans what a manifest needs; answers the manifests among that.
-    async fn children(&mut self, document: &Document) -> Result<Vec<Document>, Error> {
-        let fault = |source| Error::Manifest { digest: document.digest.clone(), source };
-        let manifest =
-            Manifest::parse(&document.bytes, Some(&document.media_type)).map_err(fault)?;
-        let mut documents = Vec::new();
-        for child in manifest.children.into_iter().filter(oci::Child::required) {
-            let oci::Descriptor { digest, size, .. } = child.descriptor;
-            if child.role == Role::Manifest {
-                documents.push(self.fetch(&TagOrDigest::Digest(digest)).await?);
-                continue;
-            }
-            let (name, origin) = (self.name.clone(), self.origin);
-            let needed_by = self.reference.clone();
-            self.plan.blobs.insert(digest, Blob { size, name, origin, needed_by });
+    async fn fetch(&self, target: &TagOrDigest) -> Result<Document, Error> {
+        // It is never closed, so there always is a permit in the end.
+        let _permit = self.image.permits.acquire().await;
+        if self.fetched.fetch_add(1, Ordering::Relaxed) >= MAX_MANIFESTS {
+            return Err(Error::TooMany);
         }
-        Ok(documents)
+        let document = self.source.manifest(self.image.name, target).await?;
+        let held = self.bytes.fetch_add(document.bytes.len(), Ordering::Relaxed);
+        if held + document.bytes.len() > MAX_BYTES {
+            return Err(Error::TooMany);
+        }
+        Ok(document)
     }
 
-    /// Plans what refers to a manifest, and answers it.
-    async fn referrers(&mut self, digest: &Digest, tags: &Tags) -> Result<Vec<Document>, Error> {
-        let mut documents = Vec::new();
-        for referrer in self.source.referrers(self.name, digest).await? {
-            let document = match self.fetch(&TagOrDigest::Digest(referrer.digest)).await {
-                // Listed, but gone: nobody can have it.
-                Err(Error::Source(source::Error::ManifestUnknown(_))) => continue,
-                document => document?,
-            };
-            let reference = self.sibling(None, Some(document.digest.clone()));
-            self.root(reference, &document);
-            documents.push(document);
+    /// Fetches what a list or a tag says there is; nothing when it is gone.
+    async fn fetch_listed(&self, target: &TagOrDigest) -> Result<Option<Document>, Error> {
+        match self.fetch(target).await {
+            Err(Error::Source(source::Error::ManifestUnknown(_))) => Ok(None),
+            document => document.map(Some),
         }
+    }
+
+    /// Fetches what refers to a manifest.
+    async fn referrers(&self, digest: &Digest) -> Result<Vec<Referrer>, Error> {
+        let permit = self.image.permits.acquire().await;
+        let listed = self.source.referrers(self.image.name, digest).await?;
+        drop(permit);
+        let mut found = Vec::new();
+        for referrer in listed {
+            let document = self.fetch_listed(&TagOrDigest::Digest(referrer.digest)).await?;
+            found.extend(document.map(|document| (None, document)));
+        }
+        let Some(tags) = self.image.tags else { return Ok(found) };
         let stem = format!("{}-{}", digest.algorithm().name(), digest.hex());
         // Without a list of tags, the fallback tag is not asked for: its entries are carried above.
         let fallback = tags.complete.then(|| stem.clone());
         let cosign = COSIGN_SUFFIXES.iter().map(|suffix| format!("{stem}{suffix}"));
         for tag in fallback.into_iter().chain(cosign).filter_map(|tag| tag.parse::<Tag>().ok()) {
-            if !tags.may_have(&tag) {
-                continue;
+            if tags.may_have(&tag) {
+                let document = self.fetch_listed(&TagOrDigest::Tag(tag.clone())).await?;
+                found.extend(document.map(|document| (Some(tag), document)));
             }
-            let document = match self.fetch(&TagOrDigest::Tag(tag.clone())).await {
-                Err(Error::Source(source::Error::ManifestUnknown(_))) => continue,
-                document => document?,
-            };
-            self.root(self.sibling(Some(tag), None), &document);
-            documents.push(document);
         }
-        Ok(documents)
-    }
-
-    fn sibling(&self, tag: Option<Tag>, digest: Option<Digest>) -> Reference {
-        let Reference { registry, repository, .. } = self.reference.clone();
-        Reference { registry, repository, tag, digest }
+        Ok(found)
     }
 }

@@ -6,7 +6,7 @@
 
 pub mod image;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::oci::{Descriptor, Digest, Name, Reference};
 use crate::source::Document;
@@ -20,6 +20,8 @@ pub struct Plan {
     pub manifests: BTreeMap<Digest, Document>,
     /// Every other blob, by its digest.
     pub blobs: BTreeMap<Digest, Blob>,
+    /// Manifests that an index names and its source leaves out.
+    pub sparse: BTreeSet<Digest>,
 }
 
 /// A blob to carry.
@@ -36,10 +38,19 @@ pub struct Blob {
 }
 
 impl Plan {
+    /// Whether a name means the same in another plan.
+    #[must_use]
+    pub fn agrees(&self, other: &Self) -> bool {
+        other.roots.iter().all(|(reference, theirs)| {
+            self.roots.get(reference).is_none_or(|ours| ours.digest == theirs.digest)
+        })
+    }
+
     /// Adds what another plan carries; what both carry is carried once.
     pub fn merge(&mut self, other: Self) {
         self.roots.extend(other.roots);
         self.manifests.extend(other.manifests);
+        self.sparse.extend(other.sparse);
         for (digest, blob) in other.blobs {
             self.blobs.entry(digest).or_insert(blob);
         }
