@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::json;
-use shipperd::oci::{Digest, Registry};
+use shipperd::oci::{Digest, MediaType, Registry};
 
 use super::fleet::{self, APP, CHART, LIST, fleet};
 use super::stand_in::{self, digest};
@@ -123,6 +123,40 @@ async fn each_blob_is_fetched_once() {
         *fetched.entry(digest.to_owned()).or_default() += 1;
     }
     assert!(fetched.len() > 5 && fetched.values().all(|count| *count == 1), "{fetched:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_registry_without_a_list_of_referrers_is_asked_for_it_once() {
+    let sample = fleet();
+    let held = sample.clone();
+    let index = &fleet::tagged(&sample, APP, "v1").bytes;
+    let fallback = digest(index).replace(':', "-");
+    let about = sample.manifests.iter().find(|it| {
+        it.bytes.windows(7).any(|word| word == b"subject")
+            && it.bytes.windows(4).any(|word| word == b"sbom")
+    });
+    let about = about.unwrap();
+    let listed = json!({"schemaVersion": 2, "mediaType": MediaType::OCI_INDEX, "manifests": [
+        {"mediaType": about.media_type, "digest": digest(&about.bytes), "size": about.bytes.len()}]});
+    let (tag, listed) = (fallback.clone(), listed.to_string());
+    let stand_in = Scripted::start(move |seen| {
+        if seen.path().contains("/referrers/") {
+            return crate::client::scripted::status(404);
+        }
+        if seen.path().ends_with(&tag) {
+            return typed(MediaType::OCI_INDEX, listed.clone());
+        }
+        stand_in::answer(&held, seen)
+    })
+    .await;
+    let registry = stand_in.registry();
+    let image = format!("{registry}/{APP}:v1");
+    let yard = Yard::plain(registry).with(&["--parallel", "1"]);
+    let bundle = yard.bundle("app", &[&image]).await;
+    let asked = stand_in.asked();
+    assert_eq!(asked.iter().filter(|it| it.contains("/referrers/")).count(), 1, "{asked:?}");
+    let sbom = format!("{registry}/{APP}@{}", digest(&about.bytes));
+    assert!(carried(&bundle).iter().any(|(name, _)| *name == sbom));
 }
 
 #[tokio::test(flavor = "multi_thread")]
