@@ -24,7 +24,10 @@ struct Docker {
 impl Docker {
     /// Starts dockerd without any network of its own; `mirror` serves Docker Hub's images.
     fn start(mirror: Option<&str>) -> Option<Self> {
-        let mut command = program("dockerd").filter(|_| is_root("dockerd"))?;
+        let dockerd = program("dockerd").filter(|_| is_root("dockerd"))?;
+        // It leaves a mount behind, which ends with a namespace of its own.
+        let mut command = program("unshare")?;
+        command.arg("--mount").arg(dockerd.get_program());
         let directory = TempDir::new().unwrap();
         let at = directory.path();
         let configuration = json!({
