@@ -14,7 +14,7 @@ use super::{Error, Meaning, Problem, Understood};
 use crate::oci::{self, Algorithm, Digest, INDEX_FILE, LAYOUT_FILE, Name};
 
 /// The longest `index.json` read, in bytes: some hundred thousand references.
-const MAX_INDEX_SIZE: u64 = 128 << 20;
+const MAX_INDEX_SIZE: u64 = 32 << 20;
 
 /// Whether a tree is an OCI layout (some writers leave `oci-layout` out).
 #[must_use]

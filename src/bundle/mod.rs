@@ -15,7 +15,7 @@ pub mod layout;
 pub mod docker;
 pub mod edition;
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -229,6 +229,12 @@ pub fn is_layout_directory(path: &Path) -> io::Result<bool> {
 }
 
 fn contain(path: &Path) -> Result<(Container, Tree, Vec<tree::Omission>), Error> {
+    // Opening a pipe would wait for somebody to write to it.
+    let kind = fs::metadata(path).map_err(Error::Io)?.file_type();
+    if !kind.is_file() && !kind.is_dir() {
+        let found = "it is neither a regular file nor a directory";
+        return Err(Error::Io(io::Error::new(io::ErrorKind::InvalidInput, found)));
+    }
     let file = Arc::new(File::open(path).map_err(Error::Io)?);
     let container = format::sniff(&file).map_err(Error::Io)?;
     let (tree, omissions) = match container {
