@@ -67,7 +67,8 @@ fn in_sequence(open: Vec<Arc<Snapshot>>) -> (Vec<Arc<Snapshot>>, Refused) {
 fn closed(mut open: Vec<Arc<Snapshot>>) -> (Vec<Arc<Snapshot>>, Refused) {
     let mut refused = Vec::new();
     loop {
-        let lacking = open.iter().enumerate().find_map(|(at, snapshot)| {
+        let ours = |(_, it): &(usize, &Arc<Snapshot>)| it.bundle().edition.is_some();
+        let lacking = open.iter().enumerate().filter(ours).find_map(|(at, snapshot)| {
             let missing = missing(snapshot, &open);
             (!missing.is_empty()).then(|| (at, reason(snapshot, &missing)))
         });
@@ -77,14 +78,29 @@ fn closed(mut open: Vec<Arc<Snapshot>>) -> (Vec<Arc<Snapshot>>, Refused) {
     }
 }
 
-/// What a bundle of ours needs and neither it nor the others hold.
+/// What the bundles that are stacked lack, in words, each by its path.
+///
+/// That is what others made: it is served without the manifests that need what is missing.
+pub(super) fn incomplete(stacked: &[Arc<Snapshot>]) -> BTreeMap<PathBuf, String> {
+    let lacks = |snapshot: &Arc<Snapshot>| {
+        let missing = missing(snapshot, stacked);
+        let path = snapshot.bundle().path.clone();
+        (!missing.is_empty()).then(|| (path, reason(snapshot, &missing)))
+    };
+    stacked.iter().filter_map(lacks).collect()
+}
+
+/// What a bundle needs and neither it nor the others hold.
+///
+/// Platforms may be left out: of ours those that the record says, of others' any.
 fn missing<'a>(snapshot: &'a Snapshot, open: &[Arc<Snapshot>]) -> Vec<&'a Absent> {
-    let Some(edition) = &snapshot.bundle().edition else { return Vec::new() };
-    let sparse: HashSet<&Digest> = edition.record.sparse.iter().collect();
+    let sparse: Option<HashSet<&Digest>> =
+        snapshot.bundle().edition.as_ref().map(|it| it.record.sparse.iter().collect());
+    let may_lack = |digest: &Digest| sparse.as_ref().is_none_or(|sparse| sparse.contains(digest));
     let held = |digest: &Digest| open.iter().any(|it| it.bundle().index.find(digest).is_some());
     let absent = snapshot.bundle().index.absent().iter();
     absent
-        .filter(|it| !(it.role == Role::Manifest && sparse.contains(&it.digest)))
+        .filter(|it| !(it.role == Role::Manifest && may_lack(&it.digest)))
         .filter(|it| !held(&it.digest))
         .collect()
 }

@@ -1,6 +1,6 @@
 //! The one cell that changes: what is served now.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
@@ -27,6 +27,7 @@ pub struct Served<S> {
 #[derive(Clone, Debug, Serialize)]
 pub struct Status {
     /// The file.
+    #[serde(serialize_with = "shown")]
     pub path: PathBuf,
     /// Whether it is served.
     pub state: State,
@@ -36,6 +37,11 @@ pub struct Status {
     /// What was found damaged since, while it was read.
     #[serde(skip_serializing_if = "Findings::is_empty")]
     pub damaged: Findings,
+}
+
+/// A name that is not UTF-8 is shown as far as it can be: it must not hide the other files.
+fn shown<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&path.display())
 }
 
 /// What is found out about a file while it is served.

@@ -175,8 +175,16 @@ impl Shelf {
             entries.iter().filter_map(|(_, entry)| entry.opened.as_ref().ok().cloned()).collect();
         let (open, refused) = acceptance::accept(open);
         refusals.extend(refused);
-        let bundles =
-            entries.into_iter().map(|(path, entry)| status(path, entry, &refusals)).collect();
+        let incomplete = acceptance::incomplete(&open);
+        let bundles = entries
+            .into_iter()
+            .map(|(path, entry)| {
+                let lacks = incomplete.get(&path).cloned();
+                let mut status = status(path, entry, &refusals);
+                status.notes.extend(lacks);
+                status
+            })
+            .collect();
         Served { source: Overlay::new(open, self.options.strict_repositories), bundles }
     }
 }

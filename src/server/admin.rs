@@ -48,7 +48,7 @@ async fn ready<S: Source>(Shared(core): Shared<Arc<Core<S>>>) -> Response {
     match serde_json::to_vec(&Readiness { ready, stopping, bundles }) {
         Ok(body) if ready => json(body),
         Ok(body) => (StatusCode::SERVICE_UNAVAILABLE, json(body)).into_response(),
-        // A path that is not UTF-8 has no JSON form.
+        // Nothing of it lacks a JSON form.
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
     }
 }
