@@ -10,7 +10,7 @@
 
 /// How a registry wants to be told who asks.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) enum Challenge {
+pub enum Challenge {
     /// A user name and password with each request.
     Basic,
     /// A token, fetched from a server beforehand.
@@ -28,7 +28,7 @@ pub(super) enum Challenge {
 const MAX_PARAMETERS: usize = 16;
 
 /// Reads the challenges of a header; those of unknown schemes and malformed ones are left out.
-pub(super) fn parse(header: &str) -> Vec<Challenge> {
+pub fn parse(header: &str) -> Vec<Challenge> {
     let mut rest = header;
     let mut challenges = Vec::new();
     let mut scheme = String::new();

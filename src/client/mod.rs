@@ -12,7 +12,7 @@
 mod answer;
 mod auth;
 mod blob;
-mod challenge;
+pub mod challenge;
 mod credentials;
 mod helper;
 mod link;

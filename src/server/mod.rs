@@ -12,7 +12,7 @@ mod exchange;
 mod list;
 mod metrics;
 mod pieces;
-mod range;
+pub mod range;
 mod reader;
 mod registry;
 pub mod request;

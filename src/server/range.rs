@@ -6,7 +6,7 @@ use std::ops::Range;
 
 /// What a `Range` header means for a blob of a known size.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) enum Wanted {
+pub enum Wanted {
     /// All of it: the unit is not bytes.
     Whole,
     /// One run of bytes, not empty.
@@ -25,7 +25,7 @@ const MAX_RUNS: usize = 1024;
 /// What is malformed is refused like what lies beyond the end: a client that resumes
 /// a download would otherwise append a whole blob to the part it has.
 #[must_use]
-pub(super) fn parse(header: &str, size: u64) -> Wanted {
+pub fn parse(header: &str, size: u64) -> Wanted {
     let Some((unit, runs)) = header.split_once('=') else { return Wanted::Unsatisfiable };
     if !unit.trim().eq_ignore_ascii_case("bytes") {
         return Wanted::Whole;
