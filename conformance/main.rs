@@ -13,9 +13,12 @@ mod client;
 mod clients;
 mod content;
 mod create;
+mod damage;
 mod layering;
 mod server;
+mod signals;
 mod source;
+mod spec;
 mod squashfs;
 
 // What the tests above are made with.

@@ -23,7 +23,7 @@ pub enum Transport {
 #[derive(Debug)]
 pub struct Site {
     /// Stops before its directory goes.
-    _daemon: Daemon,
+    pub daemon: Daemon,
     pub transport: Transport,
     address: String,
     directory: TempDir,
@@ -53,7 +53,7 @@ impl Site {
             let (_, port) = line.strip_prefix("serving ")?.rsplit_once(':')?;
             Some(format!("127.0.0.1:{port}"))
         });
-        Self { _daemon: daemon, transport, address, directory }
+        Self { daemon, transport, address, directory }
     }
 
     /// Serves the references on `host` with distribution's registry, if it is installed.
@@ -83,7 +83,7 @@ impl Site {
             let port: String = rest.chars().take_while(char::is_ascii_digit).collect();
             Some(format!("127.0.0.1:{port}"))
         });
-        Some(Self { _daemon: daemon, transport, address, directory })
+        Some(Self { daemon, transport, address, directory })
     }
 
     /// The host and port.
