@@ -7,6 +7,7 @@
 use std::fmt;
 use std::fs::File;
 use std::io::{self, IoSliceMut};
+use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
@@ -166,6 +167,30 @@ impl Extent {
             Ok(read) => Ok(read),
             Err(Errno::AGAIN | Errno::OPNOTSUPP | Errno::NOSYS | Errno::INTR) => Ok(0),
             Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Whether the page cache holds it, as far as a byte of every 256 KiB tells.
+    #[must_use]
+    pub fn is_cached(&self) -> bool {
+        let last = self.length.saturating_sub(1);
+        let mut samples = (0..last).step_by(256 << 10).chain([last]);
+        samples.all(|position| self.read_cached(&mut [0], position).is_ok_and(|read| read > 0))
+    }
+
+    /// Sends at most `length` bytes from its beginning to a socket, within the kernel.
+    ///
+    /// Waits for the disk where the page cache does not hold them.
+    ///
+    /// # Errors
+    ///
+    /// When the file has become shorter, or the socket fails or takes nothing now.
+    pub fn send(&self, socket: impl AsFd, length: usize) -> io::Result<usize> {
+        let length = length.min(usize::try_from(self.length).unwrap_or(length));
+        let mut offset = self.offset;
+        match rustix::fs::sendfile(socket, &*self.file, Some(&mut offset), length)? {
+            0 if length > 0 => Err(io::ErrorKind::UnexpectedEof.into()),
+            sent => Ok(sent),
         }
     }
 

@@ -115,3 +115,29 @@ fn many_ranges_come_as_parts() {
     expected.extend_from_slice(format!("\r\n--{boundary}--\r\n").as_bytes());
     assert!(answer.body == expected);
 }
+
+#[test]
+fn answers_in_a_row_come_in_order() {
+    let (long, short) = (bytes((3 << 20) + 5), bytes(100));
+    let [long_digest, short_digest] = [Digest::of(&long), Digest::of(&short)];
+    let house = house(&[(long_digest.clone(), &long), (short_digest.clone(), &short)]);
+    let [long_path, short_path] =
+        [&long_digest, &short_digest].map(|digest| format!("/v2/a/b/blobs/{digest}"));
+    let mut client = house.connect();
+    for _ in 0..3 {
+        client.send("GET", &long_path, "");
+        client.send("HEAD", &long_path, "");
+        client.send("GET", &short_path, "");
+        client.send("GET", &long_path, "Range: bytes=1000000-3000000\r\n");
+        client.send("GET", &long_path, "Range: bytes=0-99,100000-2999999\r\n");
+        client.send("GET", &short_path, "");
+        assert!(client.answer(false).body == long);
+        assert_eq!(client.answer(true).status, 200);
+        assert_eq!(client.answer(false).body, short);
+        assert!(client.answer(false).body == long[1_000_000..=3_000_000]);
+        let parts = client.answer(false).body;
+        let middle = &long[100_000..3_000_000];
+        assert!(parts.windows(middle.len()).any(|window| window == middle));
+        assert_eq!(client.answer(false).body, short);
+    }
+}

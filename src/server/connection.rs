@@ -28,6 +28,7 @@ use tokio_rustls::TlsAcceptor;
 use super::error::{self, Error};
 use super::exchange::{Exchange, Measured};
 use super::metrics::{self, Metrics};
+use super::reader::Reader;
 use super::request::{self, Request};
 use super::stream::Stream;
 use super::{Core, Offers, Phase, registry};
@@ -51,6 +52,7 @@ const USE_HTTPS: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\
 /// One connection.
 pub(super) struct Connection<S> {
     pub(super) core: Arc<Core<S>>,
+    pub(super) reader: Arc<Reader>,
     pub(super) router: TowerToHyperService<Router>,
     pub(super) offers: Offers,
     pub(super) tls: Option<TlsAcceptor>,
@@ -61,13 +63,17 @@ pub(super) struct Connection<S> {
 
 impl<S: Source> Connection<S> {
     /// Serves the connection to its end, or until the server stops.
-    pub(super) async fn serve(self, stream: TcpStream, permit: OwnedSemaphorePermit) {
+    pub(super) async fn serve(mut self, stream: TcpStream, permit: OwnedSemaphorePermit) {
         let _permit = permit;
         let _open = Open::new(&self.core.metrics);
         // Answers are written whole: waiting for more to send would only delay them.
         drop(stream.set_nodelay(true));
         let stream = Stream::new(stream, self.core.options.write_timeout, &self.has_unread);
-        let Some(tls) = &self.tls else { return self.speak(stream).await };
+        let Some(tls) = self.tls.clone() else {
+            let (reader, direct) = self.core.reader.with_direct();
+            self.reader = Arc::new(reader);
+            return self.speak(stream.with_direct(direct)).await;
+        };
         let greeted = async {
             if stream.first_byte().await? == Some(HANDSHAKE) {
                 return tls.accept(stream).await.map(Some);
@@ -158,7 +164,7 @@ impl<S: Source> Connection<S> {
             check(parts.version, &parts.uri, &parts.headers)?;
             let served = core.live.current();
             let (method, headers) = (&parts.method, &parts.headers);
-            registry::answer(&served.source, &core.reader, parsed?, (method, headers)).await
+            registry::answer(&served.source, &self.reader, parsed?, (method, headers)).await
         };
         let mut response = answer.await.unwrap_or_else(|error: Error| {
             error.into_response(parts.method.as_str(), parts.uri.path())

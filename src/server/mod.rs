@@ -7,6 +7,7 @@ mod admin;
 pub mod authority;
 mod blob;
 mod connection;
+mod direct;
 mod error;
 mod exchange;
 mod list;
@@ -215,6 +216,7 @@ async fn accept<S: Source>(door: Door, room: Arc<Semaphore>, core: Arc<Core<S>>)
                 backoff = Duration::ZERO;
                 let connection = Connection {
                     core: Arc::clone(&core),
+                    reader: Arc::clone(&core.reader),
                     router: router.clone(),
                     offers: door.offers,
                     tls: tls.clone(),

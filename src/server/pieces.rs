@@ -1,9 +1,10 @@
 //! The body of a blob: runs of stored bytes, piece by piece, and text between them.
 //!
-//! The one place that decides how stored bytes get to a socket. At most one piece
-//! is here and one in the connection, however slow the client. Bytes that are not
-//! verified yet are shown to the verification, and the last of them are withheld until
-//! it agrees: of a damaged blob the connection breaks off, it never completes.
+//! The one place that decides how stored bytes get to a socket. Known to be good and at
+//! hand, they go there by themselves; else at most one piece is here and one in the
+//! connection, however slow the client. Bytes that are not verified yet are shown to
+//! the verification, and the last of them are withheld until it agrees: of a damaged
+//! blob the connection breaks off, it never completes.
 
 use std::collections::VecDeque;
 use std::io;
@@ -70,6 +71,12 @@ impl Pieces {
         Self { reader, digest, content, verification: None, parts, reading: None, left }
     }
 
+    /// Leaves the run in front to the connection, as far as it can send it unread.
+    fn defer(&self, range: &Range<u64>) -> Option<Bytes> {
+        let is_free = self.verification.is_none() && self.reading.is_none();
+        is_free.then(|| self.reader.defer(&self.content, range.start, range.end - range.start))?
+    }
+
     /// Reads the next piece of the run in front.
     fn poll_piece(&mut self, cx: &mut Context<'_>, range: &Range<u64>) -> Poll<io::Result<Piece>> {
         let length = range.end - range.start;
@@ -120,6 +127,11 @@ impl Body for Pieces {
                 Some(Part::Text(text)) => break text,
                 Some(Part::Stored(range)) if range.is_empty() => {}
                 Some(Part::Stored(range)) => {
+                    if let Some(bytes) = this.defer(&range) {
+                        this.parts
+                            .push_front(Part::Stored(range.start + bytes.len() as u64..range.end));
+                        break bytes;
+                    }
                     let polled = this.poll_piece(cx, &range);
                     let Poll::Ready(piece) = polled else {
                         this.parts.push_front(Part::Stored(range));

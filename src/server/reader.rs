@@ -17,6 +17,7 @@ use bytes::Bytes;
 use tokio::sync::{Semaphore, watch};
 use tokio::task;
 
+use super::direct::{Direct, StandIn};
 use crate::extent::Content;
 use crate::verification::{Verdict, Verification};
 
@@ -30,8 +31,11 @@ const MAX_LENT: usize = 256;
 /// How many returned buffers are kept: 16 MiB.
 const MAX_KEPT: usize = 64;
 
-/// Reads stored bytes for async code.
+/// Reads stored bytes for async code; clones share their buffers and threads.
+#[derive(Clone)]
 pub(super) struct Reader {
+    stand_in: StandIn,
+    direct: Option<Arc<Direct>>,
     pool: Arc<Pool>,
     slots: Arc<Semaphore>,
     completions: Completions,
@@ -42,11 +46,27 @@ impl Reader {
     pub(super) fn new() -> Self {
         let cores = thread::available_parallelism().map_or(1, NonZero::get);
         Self {
+            stand_in: StandIn::new(),
+            direct: None,
             pool: Arc::default(),
             slots: Arc::new(Semaphore::new((2 * cores).max(8))),
             completions: Completions::default(),
             completion_slots: Arc::new(Semaphore::new(cores)),
         }
+    }
+
+    /// One for a connection that can send from files, and what that connection asks then.
+    pub(super) fn with_direct(&self) -> (Self, Arc<Direct>) {
+        let direct = Arc::new(Direct::new(&self.stand_in));
+        (Self { direct: Some(Arc::clone(&direct)), ..self.clone() }, direct)
+    }
+
+    /// Leaves at most `length` bytes from `position` to the connection, if it can send them.
+    ///
+    /// What is answered stands for them and must be sent before anything that follows.
+    pub(super) fn defer(&self, content: &Content, position: u64, length: u64) -> Option<Bytes> {
+        let (Some(direct), Content::Extent(extent)) = (&self.direct, content) else { return None };
+        direct.defer(&extent.slice(position, length))
     }
 
     /// Reads what is at hand from `position`, at most a piece and `length` bytes.

@@ -9,9 +9,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep};
+
+use super::direct::Direct;
 
 /// How long what a client still sends is swallowed.
 const LINGER: Duration = Duration::from_millis(500);
@@ -19,6 +21,7 @@ const LINGER: Duration = Duration::from_millis(500);
 /// A connection.
 pub(super) struct Stream {
     stream: TcpStream,
+    direct: Option<Arc<Direct>>,
     patience: Duration,
     /// Runs while the client takes nothing, and on after it took something: winding
     /// it anew each time would cost more than the write.
@@ -34,7 +37,37 @@ impl Stream {
     pub(super) fn new(stream: TcpStream, patience: Duration, has_unread: &Arc<AtomicBool>) -> Self {
         let has_unread = Arc::clone(has_unread);
         let (stalled, lingering) = (None, None);
-        Self { stream, patience, stalled, has_moved: false, has_unread, lingering }
+        Self { stream, direct: None, patience, stalled, has_moved: false, has_unread, lingering }
+    }
+
+    /// Sends from files what stand-ins stand for.
+    pub(super) fn with_direct(self, direct: Arc<Direct>) -> Self {
+        Self { direct: Some(direct), ..self }
+    }
+
+    /// Writes buffers, or sends what the first of them stands for.
+    fn poll_send(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffers: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let Some(direct) = &self.direct else {
+            return Pin::new(&mut self.stream).poll_write_vectored(cx, buffers);
+        };
+        let is_real = |buffer: &&IoSlice<'_>| !direct.stands_in(buffer);
+        let real = buffers.iter().take_while(is_real).count();
+        let (Some(first), 0) = (buffers.first(), real) else {
+            let buffers = buffers.get(..real).unwrap_or_default();
+            return Pin::new(&mut self.stream).poll_write_vectored(cx, buffers);
+        };
+        loop {
+            ready!(self.stream.poll_write_ready(cx))?;
+            let send = || direct.send(&self.stream, first.len());
+            match self.stream.try_io(Interest::WRITABLE, send) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                sent => return Poll::Ready(sent),
+            }
+        }
     }
 
     /// The first byte that the client sends, which stays to be read.
@@ -83,12 +116,11 @@ impl AsyncRead for Stream {
 
 impl AsyncWrite for Stream {
     fn poll_write(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buffer: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write(cx, buffer);
-        self.watch(cx, written)
+        self.poll_write_vectored(cx, &[IoSlice::new(buffer)])
     }
 
     fn poll_write_vectored(
@@ -96,7 +128,7 @@ impl AsyncWrite for Stream {
         cx: &mut Context<'_>,
         buffers: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, buffers);
+        let written = self.poll_send(cx, buffers);
         self.watch(cx, written)
     }
 
