@@ -44,7 +44,7 @@ impl Fetcher<'_> {
                 let mut command = Command::new(binary);
                 command.args(["--quiet", "create", "--name", "release", "--no-referrers"]);
                 command.arg("--plain-http").arg(registry.to_string()).arg("-o").arg(output);
-                command.arg(format!("--state=file://{}", output.join("state").display()));
+                command.env("XDG_STATE_HOME", output.join("state"));
                 command.args(references);
                 vec![command]
             }

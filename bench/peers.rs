@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, ensure};
@@ -215,8 +215,9 @@ pub(crate) fn make_bundle(binary: &Path, store: &Store) -> Result<PathBuf> {
     let status = Command::new(binary)
         .args(["--quiet", "create", "--name", store.name, "--no-referrers", "-o"])
         .arg(&store.directory)
-        .arg(format!("--state=file://{}", state.display()))
         .arg(format!("oci:{}", store.layout().display()))
+        .env("XDG_STATE_HOME", &state)
+        .stdout(Stdio::null())
         .status()?;
     ensure!(status.success(), "shipperd create failed: {status}");
     Ok(bundle)

@@ -122,6 +122,11 @@ impl Drop for Server {
     }
 }
 
+/// CPU seconds of this process.
+pub(crate) fn own_cpu() -> Result<f64> {
+    Ok(seconds(cpu_ticks("self")?))
+}
+
 /// CPU seconds of this process's ended children, and of theirs.
 pub(crate) fn ended_children_cpu() -> Result<f64> {
     Ok(seconds(stat_fields("self", CHILDREN_TIMES)?.iter().sum()))
