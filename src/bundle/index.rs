@@ -4,6 +4,8 @@
 //! with the number of entries only, and slowly. Nothing of the manifests' text is kept.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::num::NonZero;
+use std::thread;
 
 use super::tree::Stored;
 use super::{Error, Problem};
@@ -181,6 +183,13 @@ pub fn build(
     Ok(builder.finish())
 }
 
+/// How many manifests are read at a time.
+const BATCH: usize = 1024;
+/// How many bytes of them; one more manifest may come on top.
+const BATCH_BYTES: u64 = 16 << 20;
+/// How many are worth a thread of their own.
+const SHARE: usize = 32;
+
 struct Builder {
     index: ContentIndex,
     problems: Vec<Problem>,
@@ -233,21 +242,62 @@ impl Builder {
     }
 
     fn walk(&mut self) {
-        while let Some((blob, declared)) = self.queue.pop_front() {
+        loop {
+            let batch = self.batch();
+            if batch.is_empty() {
+                return;
+            }
+            for (blob, read) in self.read_all(&batch) {
+                match read {
+                    Ok(manifest) => self.manifest(blob, manifest),
+                    Err(problem) => {
+                        if matches!(problem, Problem::Damaged { .. }) {
+                            self.index.damaged.push(blob);
+                        }
+                        self.problems.push(problem);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The next manifests that are still to be read, as many as may be in memory at once.
+    fn batch(&mut self) -> Vec<(Ordinal, MediaType)> {
+        let (mut batch, mut bytes) = (Vec::new(), 0_u64);
+        while batch.len() < BATCH && bytes < BATCH_BYTES {
+            let Some((blob, declared)) = self.queue.pop_front() else { break };
             if self.known.contains_key(&blob) {
                 continue;
             }
             self.known.insert(blob, None);
-            match self.read(blob, &declared) {
-                Ok(manifest) => self.manifest(blob, manifest),
-                Err(problem) => {
-                    if matches!(problem, Problem::Damaged { .. }) {
-                        self.index.damaged.push(blob);
-                    }
-                    self.problems.push(problem);
-                }
-            }
+            let length = self.index.blob(blob).map_or(0, |(_, stored)| stored.length());
+            bytes = bytes.saturating_add(length);
+            batch.push((blob, declared));
         }
+        batch
+    }
+
+    /// Reads manifests on all cores; answers in their order.
+    fn read_all(
+        &self,
+        batch: &[(Ordinal, MediaType)],
+    ) -> Vec<(Ordinal, Result<Manifest, Problem>)> {
+        let read = |part: &[(Ordinal, MediaType)]| -> Vec<_> {
+            part.iter().map(|(blob, declared)| (*blob, self.read(*blob, declared))).collect()
+        };
+        let cores = thread::available_parallelism().map_or(1, NonZero::get);
+        let (first, rest) = batch.split_at(batch.len().div_ceil(cores).max(SHARE).min(batch.len()));
+        let rest: Vec<_> = rest.chunks(first.len().max(1)).collect();
+        thread::scope(|scope| {
+            let others: Vec<_> =
+                rest.into_iter().map(|part| scope.spawn(move || read(part))).collect();
+            let mut all = read(first);
+            for other in others {
+                // A reader that panicked has nothing to say; its manifests stay unread.
+                all.extend(other.join().unwrap_or_default());
+            }
+            all
+        })
     }
 
     fn read(&self, blob: Ordinal, declared: &MediaType) -> Result<Manifest, Problem> {
