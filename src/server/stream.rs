@@ -17,6 +17,8 @@ use super::direct::Direct;
 
 /// How long what a client still sends is swallowed.
 const LINGER: Duration = Duration::from_millis(500);
+/// How much of it, in bytes: more than a client sends before it reads the answer.
+const LINGER_BYTES: u64 = 16 << 20;
 
 /// A connection.
 pub(super) struct Stream {
@@ -30,14 +32,23 @@ pub(super) struct Stream {
     /// Whether the client may be sending what nobody reads.
     has_unread: Arc<AtomicBool>,
     lingering: Option<Pin<Box<Sleep>>>,
+    swallowed: u64,
 }
 
 impl Stream {
     /// `patience` is how long a client may take nothing; it gets up to twice that.
     pub(super) fn new(stream: TcpStream, patience: Duration, has_unread: &Arc<AtomicBool>) -> Self {
         let has_unread = Arc::clone(has_unread);
-        let (stalled, lingering) = (None, None);
-        Self { stream, direct: None, patience, stalled, has_moved: false, has_unread, lingering }
+        Self {
+            stream,
+            direct: None,
+            patience,
+            stalled: None,
+            has_moved: false,
+            has_unread,
+            lingering: None,
+            swallowed: 0,
+        }
     }
 
     /// Sends from files what stand-ins stand for.
@@ -149,13 +160,14 @@ impl AsyncWrite for Stream {
             }
         }
         let lingering = this.lingering.get_or_insert_with(|| Box::pin(sleep(LINGER)));
-        let mut swallowed = [0; 4096];
-        while lingering.as_mut().poll(cx).is_pending() {
-            let mut swallowed = ReadBuf::new(&mut swallowed);
-            ready!(Pin::new(&mut this.stream).poll_read(cx, &mut swallowed))?;
-            if swallowed.filled().is_empty() {
+        let mut buffer = [0; 4096];
+        while this.swallowed < LINGER_BYTES && lingering.as_mut().poll(cx).is_pending() {
+            let mut piece = ReadBuf::new(&mut buffer);
+            ready!(Pin::new(&mut this.stream).poll_read(cx, &mut piece))?;
+            if piece.filled().is_empty() {
                 break;
             }
+            this.swallowed += piece.filled().len() as u64;
         }
         Poll::Ready(Ok(()))
     }
