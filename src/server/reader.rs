@@ -21,15 +21,16 @@ use super::direct::{Direct, StandIn};
 use crate::extent::Content;
 use crate::verification::{Verdict, Verification};
 
-/// The size of a piece, in bytes. 256 KiB stay in the second-level cache between
-/// the copy in and the copy out; bench/README.md has the figures.
-pub(super) const PIECE: usize = 256 << 10;
+/// The size of a piece, in bytes. 64 KiB stay in the cache of a core from the copy out of
+/// the page cache to the encryption or the copy to the socket; 256 KiB do not, and cost
+/// half as much again under TLS (bench/README.md).
+pub(super) const PIECE: usize = 64 << 10;
 /// The size of a piece when `MAX_LENT` pieces are lent.
-const SMALL_PIECE: usize = 32 << 10;
+const SMALL_PIECE: usize = 16 << 10;
 /// How many full pieces are lent at once: 64 MiB.
-const MAX_LENT: usize = 256;
-/// How many returned buffers are kept: 16 MiB.
-const MAX_KEPT: usize = 64;
+const MAX_LENT: usize = 1024;
+/// How many returned buffers are kept: 8 MiB.
+const MAX_KEPT: usize = 128;
 
 /// Reads stored bytes for async code; clones share their buffers and threads.
 #[derive(Clone)]
