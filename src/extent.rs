@@ -44,6 +44,32 @@ impl Content {
         }
     }
 
+    /// Reads all of it in order, as much at a time as `buffer` holds, and shows each piece.
+    ///
+    /// Ends with the first error: that of `each`, which is also shown why a piece cannot be read.
+    ///
+    /// # Errors
+    ///
+    /// Those of `each`.
+    pub fn read_through<E>(
+        &self,
+        buffer: &mut [u8],
+        mut each: impl FnMut(io::Result<&[u8]>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut position = 0;
+        while position < self.length() && !buffer.is_empty() {
+            let rest = usize::try_from(self.length() - position).unwrap_or(usize::MAX);
+            let length = rest.min(buffer.len());
+            let piece = buffer.get_mut(..length).unwrap_or_default();
+            if let Err(error) = self.read_at(piece, position) {
+                return each(Err(error));
+            }
+            each(Ok(piece))?;
+            position += length as u64;
+        }
+        Ok(())
+    }
+
     /// Reads all of it when it is at most `limit` bytes long.
     ///
     /// # Errors

@@ -155,15 +155,7 @@ fn layer(path: &str, stored: &Stored, diff_id: Digest) -> Result<Descriptor, Err
 
 fn hash(content: &Content) -> std::io::Result<Digest> {
     let mut hasher = Hasher::new(Algorithm::Sha256);
-    let mut buffer = vec![0; PIECE];
-    let mut position = 0;
-    while position < content.length() {
-        let rest = usize::try_from(content.length() - position).unwrap_or(PIECE);
-        let piece = buffer.get_mut(..rest.min(PIECE)).unwrap_or_default();
-        content.read_at(piece, position)?;
-        hasher.update(piece);
-        position += piece.len() as u64;
-    }
+    content.read_through(&mut vec![0; PIECE], |piece| piece.map(|piece| hasher.update(piece)))?;
     Ok(hasher.finish())
 }
 

@@ -170,17 +170,13 @@ fn write_blob(
     let content = stored.open().context("cannot open it")?;
     let mut file = File::create_new(path).with_context(|| format!("cannot make {path:?}"))?;
     let mut hasher = Hasher::new(digest.algorithm());
-    let mut buffer = vec![0; PIECE];
-    let mut position = 0;
-    while position < content.length() {
-        let rest = usize::try_from(content.length() - position).unwrap_or(PIECE);
-        let piece = buffer.get_mut(..rest.min(PIECE)).unwrap_or_default();
-        content.read_at(piece, position).context("cannot read it")?;
+    content.read_through(&mut vec![0; PIECE], |piece| {
+        let piece = piece.context("cannot read it")?;
         hasher.update(piece);
         file.write_all(piece).with_context(|| format!("cannot write {path:?}"))?;
-        position += piece.len() as u64;
         progress.advance(piece.len() as u64);
-    }
+        anyhow::Ok(())
+    })?;
     let found = hasher.finish();
     if found != *digest {
         bail!("it is damaged: its bytes have the digest {found}");

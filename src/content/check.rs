@@ -72,15 +72,12 @@ fn hash(
     let unreadable = |error: std::io::Error| format!("cannot be read: {error}");
     let content = stored.open().map_err(unreadable)?;
     let mut hasher = Hasher::new(digest.algorithm());
-    let mut position = 0;
-    while position < content.length() {
-        let rest = usize::try_from(content.length() - position).unwrap_or(PIECE);
-        let piece = buffer.get_mut(..rest.min(PIECE)).unwrap_or_default();
-        content.read_at(piece, position).map_err(unreadable)?;
+    content.read_through(buffer, |piece| {
+        let piece = piece.map_err(unreadable)?;
         hasher.update(piece);
-        position += piece.len() as u64;
         progress(piece.len() as u64);
-    }
+        Ok::<(), String>(())
+    })?;
     let found = hasher.finish();
     if found == *digest { Ok(()) } else { Err(format!("its bytes have the digest {found}")) }
 }
