@@ -207,3 +207,10 @@ impl Error {
         }
     }
 }
+
+/// An error and its causes in one line, for logs and reports.
+#[must_use]
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |error| error.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}

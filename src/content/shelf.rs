@@ -13,6 +13,7 @@ use super::live::{Findings, Served, State, Status};
 use super::overlay::Overlay;
 use super::snapshot::{Snapshot, Verify};
 use crate::bundle;
+use crate::source::chain;
 
 /// How what is on the shelf is served.
 #[derive(Clone, Copy, Debug, Default)]
@@ -223,10 +224,4 @@ impl Stamp {
             modified: (metadata.mtime(), metadata.mtime_nsec()),
         })
     }
-}
-
-/// An error and its causes in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |error| error.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }

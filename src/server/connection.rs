@@ -25,14 +25,14 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
-use super::error::{self, Error};
+use super::error::Error;
 use super::exchange::{Exchange, Measured};
 use super::metrics::{self, Metrics};
 use super::reader::Reader;
 use super::request::{self, Request};
 use super::stream::Stream;
 use super::{Core, Offers, Phase, registry};
-use crate::source::Source;
+use crate::source::{self, Source};
 
 /// The largest head of a request, in bytes: room for 1024 ranges and a token.
 const MAX_HEAD: usize = 64 << 10;
@@ -119,7 +119,7 @@ impl<S: Source> Connection<S> {
         };
         if let Err(error) = ended {
             let remote = self.remote;
-            tracing::debug!(%remote, "connection broke off: {}", error::chain(&error));
+            tracing::debug!(%remote, "connection broke off: {}", source::chain(&error));
         }
     }
 

@@ -82,7 +82,7 @@ impl Error {
     pub(super) fn into_response(self, method: &str, path: &str) -> Response {
         let (status, code, ours) = self.row();
         let message = if ours {
-            tracing::error!(method, path, "{method} {path}: {}", chain(&self));
+            tracing::error!(method, path, "{method} {path}: {}", source::chain(&self));
             "the registry is at fault, see its log".to_owned()
         } else {
             self.to_string()
@@ -132,10 +132,4 @@ fn source_row(error: &source::Error) -> (StatusCode, ErrorCode, bool) {
             (StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Unknown, true)
         }
     }
-}
-
-/// An error and its causes in one line.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |error| error.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }

@@ -17,7 +17,7 @@ use tokio::time::sleep;
 use tokio_rustls::TlsAcceptor;
 
 use super::authority::{self, Authority};
-use super::error::chain;
+use crate::source::chain;
 
 /// Why there is no TLS.
 #[derive(Debug, thiserror::Error)]
