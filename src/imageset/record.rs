@@ -70,6 +70,10 @@ pub struct Part {
     pub number: u32,
     /// How many there are.
     pub count: u32,
+    /// The digest of the record of the part before: the parts are one chain, and the
+    /// record of the last part stands for the whole sequence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<Digest>,
 }
 
 /// A file that is not a blob.
@@ -146,8 +150,13 @@ impl Record {
         if follows.is_none() != (record.sequence == 1) {
             return Err(Error::Impossible("the first sequence alone has no previous one"));
         }
-        if record.part.as_ref().is_some_and(|part| !(1..=part.count).contains(&part.number)) {
-            return Err(Error::Impossible("its part is not one of its parts"));
+        if let Some(Part { number, count, previous }) = &record.part {
+            if !(1..=*count).contains(number) {
+                return Err(Error::Impossible("its part is not one of its parts"));
+            }
+            if previous.is_none() != (*number == 1) {
+                return Err(Error::Impossible("the first part alone has none before it"));
+            }
         }
         Ok(record)
     }
@@ -198,6 +207,9 @@ mod tests {
     #[test]
     fn what_cannot_be_is_refused() {
         let previous = |sequence| Some(Previous { sequence, digest: Digest::of(b"") });
+        let part = |number, count, follows: bool| {
+            Some(Part { number, count, previous: follows.then(|| Digest::of(b"")) })
+        };
         for (change, expected) in [
             (
                 Box::new(|r: &mut Record| r.schema_version = 2) as Box<dyn Fn(&mut Record)>,
@@ -207,7 +219,10 @@ mod tests {
             (Box::new(|r| r.sequence = 2), "the first sequence alone"),
             (Box::new(move |r| r.previous = previous(1)), "not the one before"),
             (Box::new(move |r| r.previous = previous(u64::MAX)), "not the one before"),
-            (Box::new(|r| r.part = Some(Part { number: 3, count: 2 })), "its part"),
+            (Box::new(move |r| r.part = part(3, 2, true)), "its part"),
+            (Box::new(move |r| r.part = part(0, 2, false)), "its part"),
+            (Box::new(move |r| r.part = part(2, 2, false)), "the first part alone"),
+            (Box::new(move |r| r.part = part(1, 2, true)), "the first part alone"),
         ] {
             let mut changed = record();
             change(&mut changed);
