@@ -4,8 +4,8 @@
 //! that the [`Layout`] gave it. The image grows as `<name>.partial`; its tables come
 //! after the data, its superblock last, and only then it gets its name: what a killed
 //! writer leaves behind is no image and cannot be taken for one.
-//! Nothing is kept in memory but the layout. (A journal beside the `.partial` would
-//! tell which files are whole, and let a later writer go on.)
+//! Nothing is kept in memory but the layout. Who notes which bytes were written can
+//! let a later writer go on with the same layout.
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Seek, SeekFrom};
@@ -16,6 +16,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rustix::fs::{FallocateFlags, FlockOperation};
 use rustix::io::Errno;
 
+use super::format::Superblock;
 use super::layout::{Layout, Place};
 use super::tables::Tables;
 use crate::extent::Extent;
@@ -38,6 +39,8 @@ pub struct Writer {
 pub enum Space {
     /// All of it is reserved where the file system can, so that a full disk is an early error.
     Reserve,
+    /// None, because what makes room for it goes away meanwhile.
+    AsWritten,
     /// None; what is never written reads as zeros and takes no space.
     Sparse,
 }
@@ -113,9 +116,28 @@ impl Writer {
     ///
     /// When the file cannot be made, another writer has it open, or the disk is too full.
     pub fn create(path: &Path, layout: Layout, mtime: u32, space: Space) -> Result<Self, Error> {
-        let mut partial = path.as_os_str().to_owned();
-        partial.push(".partial");
-        let partial = PathBuf::from(partial);
+        let writer = Self::open(path, layout, mtime, space)?;
+        writer.file.set_len(0).map_err(writer.failed("empty"))?;
+        writer.make_room().inspect_err(|_| writer.abandon())?;
+        Ok(writer)
+    }
+
+    /// Goes on with what another, killed, writer of the same layout left as `<path>.partial`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Writer::create`]; what is there stays.
+    pub fn resume(path: &Path, layout: Layout, mtime: u32, space: Space) -> Result<Self, Error> {
+        let writer = Self::open(path, layout, mtime, space)?;
+        // It may have come as far as the superblock: what is being changed is no image.
+        let erased = writer.file.write_all_at(&[0; Superblock::SIZE], 0);
+        erased.map_err(writer.failed("write to"))?;
+        writer.make_room()?;
+        Ok(writer)
+    }
+
+    fn open(path: &Path, layout: Layout, mtime: u32, space: Space) -> Result<Self, Error> {
+        let partial = partial(path);
         let failed = |action| {
             let path = partial.clone();
             move |source| Error::Io { action, path, source }
@@ -136,11 +158,8 @@ impl Writer {
         if !is_at(&file, &partial).map_err(failed("look at"))? {
             return Err(Error::Busy { path: partial });
         }
-        file.set_len(0).map_err(failed("empty"))?;
         let written = layout.places().iter().map(|_| AtomicU64::new(0)).collect();
-        let writer = Self { file, path: path.to_owned(), partial, layout, mtime, space, written };
-        writer.make_room().inspect_err(|_| writer.abandon())?;
-        Ok(writer)
+        Ok(Self { file, path: path.to_owned(), partial, layout, mtime, space, written })
     }
 
     /// Gives the file its size, and fails now rather than when the disk is full.
@@ -150,7 +169,9 @@ impl Writer {
             let found = rustix::fs::fstatvfs(&self.file).map_err(io::Error::from);
             let found = found.map_err(self.failed("look at the file system of"))?;
             let free = found.f_bavail.saturating_mul(found.f_frsize);
-            if free < needed {
+            // What an earlier writer reserved is ours already.
+            let held = self.file.metadata().map_err(self.failed("look at"))?.blocks() * 512;
+            if free.saturating_add(held) < needed {
                 return Err(Error::Full { path: self.partial.clone(), needed, free });
             }
             reserve(&self.file, needed).map_err(self.failed("reserve space for"))?;
@@ -190,13 +211,38 @@ impl Writer {
         Ok(())
     }
 
+    /// Reads what was written of a file, from `position` on.
+    ///
+    /// # Errors
+    ///
+    /// When that would reach past the file's end, or cannot be read.
+    pub fn read_at(&self, file: usize, position: u64, buffer: &mut [u8]) -> Result<(), Error> {
+        let offset = self.within(file, position, buffer.len() as u64)?;
+        self.file.read_exact_at(buffer, offset).map_err(self.failed("read from"))
+    }
+
+    /// Takes the first `length` bytes of a file as written: an earlier writer wrote them.
+    pub fn keep(&self, file: usize, length: u64) {
+        self.count(file, length);
+    }
+
     /// Completes the image and gives it its name; afterwards it is on the disk for good.
     ///
     /// # Errors
     ///
-    /// When a file did not get all its bytes (unless the image is [`Space::Sparse`]), or
-    /// the operating system refuses; the `.partial` remains.
+    /// Those of [`Writer::seal`] and [`Writer::publish`]; the `.partial` remains.
     pub fn finish(&self) -> Result<(), Error> {
+        self.seal()?;
+        self.publish()
+    }
+
+    /// Completes the image, still as the `.partial`; afterwards all of it is on the disk.
+    ///
+    /// # Errors
+    ///
+    /// When a file did not get all its bytes (unless the image is [`Space::Sparse`]), or
+    /// the operating system refuses.
+    pub fn seal(&self) -> Result<(), Error> {
         self.complete()?;
         let tables = Tables::of(&self.layout, self.mtime)
             .ok_or_else(|| self.failed("make the tables of")(io::ErrorKind::InvalidInput.into()))?;
@@ -204,7 +250,15 @@ impl Writer {
         self.file.sync_data().map_err(self.failed("sync"))?;
         let superblock = tables.superblock().encode();
         self.file.write_all_at(&superblock, 0).map_err(self.failed("write the superblock of"))?;
-        self.file.sync_data().map_err(self.failed("sync"))?;
+        self.file.sync_data().map_err(self.failed("sync"))
+    }
+
+    /// Gives a sealed image its name, for good.
+    ///
+    /// # Errors
+    ///
+    /// When the operating system refuses; the `.partial` remains.
+    pub fn publish(&self) -> Result<(), Error> {
         fs::rename(&self.partial, &self.path).map_err(self.failed("rename"))?;
         let parent = match self.path.parent() {
             Some(parent) if parent != Path::new("") => parent,
@@ -268,8 +322,16 @@ impl Writer {
     }
 }
 
+/// What an image is called until it is finished.
+#[must_use]
+pub fn partial(path: &Path) -> PathBuf {
+    let mut partial = path.as_os_str().to_owned();
+    partial.push(".partial");
+    partial.into()
+}
+
 /// Whether `path` still names the open `file`.
-fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+pub(crate) fn is_at(file: &File, path: &Path) -> io::Result<bool> {
     let open = file.metadata()?;
     match fs::metadata(path) {
         Ok(named) => Ok((named.dev(), named.ino()) == (open.dev(), open.ino())),
