@@ -63,7 +63,7 @@ fn app(registry: &Registry) -> Name {
 }
 
 /// An error and all its causes, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
+pub fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
     while let Some(error) = next {

@@ -15,9 +15,10 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("content", &["oci", "imageset", "extent", "verification", "source", "bundle"]),
     ("server", &["oci", "extent", "verification", "source", "content"]),
     ("client", &["oci", "source"]),
+    ("state", &["oci", "imageset", "source", "client"]),
     ("plan", &["oci", "imageset", "source"]),
     ("copy", &["oci", "extent", "source"]),
-    ("create", &["oci", "imageset", "source", "bundle", "content", "plan", "copy"]),
+    ("create", &["oci", "imageset", "source", "bundle", "content", "state", "plan", "copy"]),
     (
         "cli",
         &[
@@ -30,6 +31,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "content",
             "server",
             "client",
+            "state",
             "plan",
             "copy",
             "create",

@@ -20,6 +20,7 @@ mod signals;
 mod source;
 mod spec;
 mod squashfs;
+mod state;
 
 // What the tests above are made with.
 mod daemon;

@@ -11,6 +11,7 @@ pub mod bundle;
 pub mod content;
 pub mod server;
 pub mod client;
+pub mod state;
 pub mod plan;
 pub mod copy;
 pub mod create;
