@@ -180,6 +180,7 @@ fn bundle(name: &str, content: &Content, directory: &Path) -> PathBuf {
     content.write_layout(work.path());
     let mut create = Command::new(env!("CARGO_BIN_EXE_shipperd"));
     create.args(["--quiet", "create", "--name", name, "--output"]).arg(directory);
+    create.env("XDG_STATE_HOME", work.path().join("state"));
     run(create.arg(format!("oci:{}", work.path().display())));
     directory.join(format!("{name}-1.sqfs"))
 }

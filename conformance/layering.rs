@@ -18,7 +18,10 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("state", &["oci", "imageset", "source", "client"]),
     ("plan", &["oci", "imageset", "source"]),
     ("copy", &["oci", "extent", "source"]),
-    ("create", &["oci", "imageset", "source", "bundle", "content", "state", "plan", "copy"]),
+    (
+        "create",
+        &["oci", "imageset", "extent", "source", "bundle", "content", "state", "plan", "copy"],
+    ),
     (
         "cli",
         &[

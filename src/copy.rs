@@ -1,7 +1,8 @@
 //! Copies a blob from a source to its place: each byte once, verified while it passes.
 //!
-//! A broken connection is taken up where it broke; only bytes that do not have the digest
-//! asked for are begun again, and given up if they are wrong twice.
+//! A broken connection is taken up where it broke, and so is what an earlier run left at the
+//! place; only bytes that do not have the digest asked for are begun again, and given up if
+//! they are wrong twice.
 
 use std::io;
 use std::sync::Arc;
@@ -13,12 +14,12 @@ use tokio::sync::mpsc;
 
 use crate::extent::Content;
 use crate::oci::{Digest, Hasher, Name};
-use crate::source::{self, Body, Source};
+use crate::source::{self, Blob, Body, Source};
 
 /// How often a transfer is taken up again without a byte of progress in between.
-const MAX_STALLS: u32 = 5;
-/// How long is waited before the first of these; doubled each time.
-const FIRST_PAUSE: Duration = Duration::from_millis(500);
+const MAX_STALLS: u32 = 7;
+/// How long is waited before the first of these; doubled each time, to half a minute in all.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
 /// How many pieces may wait to be written: bounds the memory of a transfer.
 const PIECES: usize = 4;
 /// How much of a stored blob is read at a time, in bytes.
@@ -26,8 +27,19 @@ const PIECE: usize = 1 << 20;
 
 /// Where the bytes of one blob go.
 ///
-/// Called from blocking threads, in order from 0; begun again from 0 when the bytes were wrong.
+/// Called from blocking threads, in order from what is there; begun again from 0 when the bytes
+/// were wrong.
 pub trait Place: Send + Sync + 'static {
+    /// How many bytes are there already, from an earlier run.
+    fn kept(&self) -> u64;
+
+    /// Reads of what is there.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read.
+    fn read_at(&self, position: u64, buffer: &mut [u8]) -> io::Result<()>;
+
     /// Puts bytes at a position.
     ///
     /// # Errors
@@ -42,7 +54,7 @@ pub enum Error {
     /// It could not be read.
     #[error(transparent)]
     Source(#[from] source::Error),
-    /// It could not be written.
+    /// It could not be written, or what was written not read again.
     #[error("cannot write blob {digest}")]
     Write {
         /// Which.
@@ -78,19 +90,28 @@ pub async fn blob<S: Source>(
     place: Arc<dyn Place>,
     progress: Arc<dyn Fn(i64) + Send + Sync>,
 ) -> Result<(), Error> {
-    let mut wrong = None;
-    for _ in 0..2 {
-        let transfer = Transfer { source, name, digest, size, place: &place, progress: &progress };
+    let (mut kept, mut wrong) = (place.kept().min(size), 0);
+    loop {
+        let transfer =
+            Transfer { source, name, digest, size, kept, place: &place, progress: &progress };
         let found = transfer.run().await?;
         if found == *digest {
             return Ok(());
         }
-        progress(-i64::try_from(size).unwrap_or(i64::MAX));
+        progress(-i64::try_from(size - kept).unwrap_or(i64::MAX));
+        if kept > 0 {
+            // What an earlier run left may not have reached the disk: that is nobody's fault.
+            tracing::info!(%digest, "what is there of blob {digest} is not it, beginning again");
+            kept = 0;
+            continue;
+        }
+        wrong += 1;
+        if wrong == 2 {
+            let (digest, found) = (digest.clone(), found.to_string());
+            return Err(source::Error::Damaged { digest, found }.into());
+        }
         tracing::warn!(%digest, %found, "blob {digest} came with wrong bytes, asking again");
-        wrong = Some(found);
     }
-    let found = wrong.map_or_else(String::new, |found| found.to_string());
-    Err(source::Error::Damaged { digest: digest.clone(), found }.into())
 }
 
 struct Transfer<'a, S> {
@@ -98,6 +119,8 @@ struct Transfer<'a, S> {
     name: &'a Name,
     digest: &'a Digest,
     size: u64,
+    /// How many bytes at the place are taken as they are.
+    kept: u64,
     place: &'a Arc<dyn Place>,
     progress: &'a Arc<dyn Fn(i64) + Send + Sync>,
 }
@@ -105,23 +128,52 @@ struct Transfer<'a, S> {
 impl<S: Source> Transfer<'_, S> {
     /// Copies all bytes; answers their digest.
     async fn run(&self) -> Result<Digest, Error> {
-        let (pieces, writing) = self.write();
+        let hasher = self.known().await.map_err(|source| self.unwritten(source))?;
+        let (pieces, writing) = self.write(hasher);
         let sent = self.read(&pieces).await;
         drop(pieces);
         let written = writing.await.map_err(io::Error::other).flatten();
-        let digest = written.map_err(|source| Error::Write { digest: self.digest.clone(), source });
+        let digest = written.map_err(|source| self.unwritten(source));
         // A writer that gave up is the cause of a reader that could not go on.
         let digest = digest?;
         sent.map(|()| digest)
     }
 
+    fn unwritten(&self, source: io::Error) -> Error {
+        Error::Write { digest: self.digest.clone(), source }
+    }
+
+    /// Hashes what is kept, before the source is asked: it would not wait for that.
+    async fn known(&self) -> io::Result<Hasher> {
+        let mut hasher = Hasher::new(self.digest.algorithm());
+        let (kept, place) = (self.kept, Arc::clone(self.place));
+        if kept == 0 {
+            return Ok(hasher);
+        }
+        let work = move || {
+            let mut buffer = vec![0; PIECE];
+            let mut position = 0;
+            while position < kept {
+                let length = usize::try_from(kept - position).unwrap_or(PIECE).min(PIECE);
+                let piece = buffer.get_mut(..length).unwrap_or_default();
+                place.read_at(position, piece)?;
+                hasher.update(piece);
+                position += length as u64;
+            }
+            Ok(hasher)
+        };
+        tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
+    }
+
     /// Hashes and writes pieces in order, where it may block.
-    fn write(&self) -> (mpsc::Sender<Bytes>, tokio::task::JoinHandle<io::Result<Digest>>) {
+    fn write(
+        &self,
+        mut hasher: Hasher,
+    ) -> (mpsc::Sender<Bytes>, tokio::task::JoinHandle<io::Result<Digest>>) {
         let (pieces, mut arriving) = mpsc::channel::<Bytes>(PIECES);
         let (place, progress) = (Arc::clone(self.place), Arc::clone(self.progress));
-        let mut hasher = Hasher::new(self.digest.algorithm());
+        let mut position = self.kept;
         let work = move || {
-            let mut position = 0;
             while let Some(piece) = arriving.blocking_recv() {
                 hasher.update(&piece);
                 place.write_at(position, &piece)?;
@@ -134,10 +186,12 @@ impl<S: Source> Transfer<'_, S> {
     }
 
     async fn read(&self, pieces: &mpsc::Sender<Bytes>) -> Result<(), Error> {
-        let (mut position, mut stalls, mut pause) = (0, 0, FIRST_PAUSE);
+        let (mut position, mut stalls, mut pause) = (self.kept, 0, FIRST_PAUSE);
         while position < self.size && !pieces.is_closed() {
             let before = position;
-            let Err(error) = self.some(&mut position, pieces).await else { continue };
+            // A source that cannot even begin was patient itself.
+            let blob = self.source.blob(self.name, self.digest, position..u64::MAX).await?;
+            let Err(error) = self.some(blob, &mut position, pieces).await else { continue };
             if position > before {
                 (stalls, pause) = (0, FIRST_PAUSE);
             }
@@ -155,8 +209,12 @@ impl<S: Source> Transfer<'_, S> {
     }
 
     /// Reads from `position` as far as one connection goes.
-    async fn some(&self, position: &mut u64, pieces: &mpsc::Sender<Bytes>) -> Result<(), Error> {
-        let blob = self.source.blob(self.name, self.digest, *position..u64::MAX).await?;
+    async fn some(
+        &self,
+        blob: Blob,
+        position: &mut u64,
+        pieces: &mpsc::Sender<Bytes>,
+    ) -> Result<(), Error> {
         let expected = self.size;
         let wrong = |found| Error::Size { digest: self.digest.clone(), expected, found };
         if blob.size != expected {

@@ -18,7 +18,7 @@ use shipperd::oci::Digest;
 fn shipperd(directory: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_shipperd"));
     command.current_dir(directory).env_clear().env("SHIPPERD_CONFIG", "/dev/null");
-    command.stdin(Stdio::null());
+    command.env("XDG_STATE_HOME", directory.join(".state")).stdin(Stdio::null());
     command
 }
 

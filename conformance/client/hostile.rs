@@ -485,6 +485,7 @@ async fn proxies_of_the_environment_are_used() {
     let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_shipperd"));
     command.args(["create", "--name", "t", "--plain-http", "registry.invalid:5000", "--output"]);
     command.arg(directory.path()).arg("registry.invalid:5000/lab/app:v1");
+    command.env("XDG_STATE_HOME", directory.path());
     for other in ["http_proxy", "ALL_PROXY", "all_proxy", "NO_PROXY", "no_proxy"] {
         command.env_remove(other);
     }

@@ -91,6 +91,7 @@ static LAYOUT: LazyLock<PathBuf> = LazyLock::new(|| {
 /// The samples as a bundle, made once of the layout.
 static BUNDLE: LazyLock<PathBuf> = LazyLock::new(|| {
     let mut create = Command::new(env!("CARGO_BIN_EXE_shipperd"));
+    create.env("XDG_STATE_HOME", directory().join("state"));
     create.arg("create").arg(format!("oci:{}", LAYOUT.display()));
     let bundle = run(create.args(["--name", "samples", "--output"]).arg(directory()));
     PathBuf::from(bundle.trim())

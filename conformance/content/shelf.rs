@@ -4,11 +4,15 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
+use shipperd::client::{Credentials, Remote, Retries, Settings, Trust};
 use shipperd::content::live::{Served, State};
 use shipperd::content::overlay::Overlay;
 use shipperd::content::shelf::{Options, Shelf};
-use shipperd::create::{self, Progress, Request, Wanted};
+use shipperd::create::{self, Follows, Outcome, Progress, Request};
+use shipperd::plan::Wanted;
 use shipperd::plan::image::Referrers;
+use shipperd::plan::wanted::Origin;
+use shipperd::state::{Access, Location, Store};
 
 use super::layout::Layout;
 
@@ -16,7 +20,7 @@ struct Silent;
 
 impl Progress for Silent {
     fn resolved(&self, _: usize, _: usize) {}
-    fn begin(&self, _: u64) {}
+    fn begin(&self, _: u64, _: u64) {}
     fn advance(&self, _: i64) {}
 }
 
@@ -27,15 +31,28 @@ async fn bundle(output: &Path, name: &str, layer: &[u8]) -> create::Created {
     layout.image("quay.io/ns/app:v1", layer);
     layout.write(source.path());
     let request = Request {
-        images: vec![Wanted::Local { path: source.path().to_owned(), reference: None }],
+        images: vec![Wanted::all_of(Origin::Local { path: source.path().into(), reference: None })],
+        config: None,
         name: name.to_owned(),
         output: output.to_owned(),
         referrers: Referrers::Carry,
         parallel: 2,
-        created: "2026-11-21T07:00:00Z".parse().unwrap(),
-        id: None,
+        created: Some("2026-11-21T07:00:00Z".parse().unwrap()),
+        follows: Follows::Latest,
+        archive_size: None,
+        keep_going: false,
+        dry_run: false,
     };
-    create::create(&Overlay::new(vec![], false), &request, Arc::new(Silent)).await.unwrap()
+    let credentials = Credentials::default();
+    let settings = Settings { credentials, trust: Trust::default(), retries: Retries::PATIENT };
+    let access = Access { remote: Remote::new(settings) };
+    let location = Location::Local(source.path().join("state"));
+    let store = Store::open(&location, name, &access).unwrap();
+    let nothing = Overlay::new(vec![], false);
+    match create::create(&nothing, &store, &request, Arc::new(Silent)).await.unwrap() {
+        Outcome::Created(created) => created,
+        other => panic!("{other:?}"),
+    }
 }
 
 fn states(served: &Served<Overlay>) -> Vec<(String, State)> {
@@ -56,7 +73,7 @@ async fn bundles_come_wait_are_refused_and_go() {
     assert_eq!(states(&shelf.scan().unwrap().unwrap()), [], "an empty directory is fine");
     assert!(shelf.scan().unwrap().is_none(), "nothing has changed");
 
-    let bytes = fs::read(&made.path).unwrap();
+    let bytes = fs::read(&made.paths[0]).unwrap();
     let place = site.path().join("app-1.sqfs");
     fs::write(&place, &bytes[..bytes.len() / 2]).unwrap();
     let served = shelf.scan().unwrap().unwrap();
@@ -84,7 +101,7 @@ async fn bundles_come_wait_are_refused_and_go() {
 async fn the_same_bundle_twice_is_served_once() {
     let site = tempfile::tempdir().unwrap();
     let made = bundle(site.path(), "app", b"layer").await;
-    fs::copy(&made.path, site.path().join("copy.sqfs")).unwrap();
+    fs::copy(&made.paths[0], site.path().join("copy.sqfs")).unwrap();
     bundle(site.path(), "other", b"other").await;
     let served = shelf(site.path()).scan().unwrap().unwrap();
     let expected = [
@@ -103,5 +120,5 @@ async fn the_same_content_gives_the_same_bytes() {
     let one = bundle(here.path(), "app", b"layer").await;
     let two = bundle(there.path(), "app", b"layer").await;
     assert_eq!(one.digest, two.digest);
-    assert!(fs::read(one.path).unwrap() == fs::read(two.path).unwrap());
+    assert!(fs::read(&one.paths[0]).unwrap() == fs::read(&two.paths[0]).unwrap());
 }

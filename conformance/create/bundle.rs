@@ -58,8 +58,13 @@ impl Tree {
     }
 }
 
-/// Hashes every file again and compares it with the record of the bundle.
+/// Hashes every file again and compares it with the record of the bundle, a first sequence.
 pub fn assert_is_what_its_record_says(bundle: &Path) {
+    assert_is_what_its_record_says_of(bundle, 1);
+}
+
+/// The same of any sequence.
+pub fn assert_is_what_its_record_says_of(bundle: &Path, sequence: u64) {
     let tree = Tree::of(bundle);
     let record: Value = serde_json::from_slice(&tree.read("shipperd/imageset.json")).unwrap();
     let mut files = tree.files();
@@ -81,7 +86,8 @@ pub fn assert_is_what_its_record_says(bundle: &Path) {
         .map(|(path, (digest, size))| json!({"path": path, "digest": digest, "size": size}))
         .collect();
     assert_eq!(listed, others);
-    for (key, value) in [("sequence", json!(1)), ("created", json!("2026-11-21T07:00:00Z"))] {
+    for (key, value) in [("sequence", json!(sequence)), ("created", json!("2026-11-21T07:00:00Z"))]
+    {
         assert_eq!(record[key], value);
     }
 }

@@ -18,6 +18,7 @@ fn create(directory: &Path) -> Command {
     let mut create = Command::new(env!("CARGO_BIN_EXE_shipperd"));
     create.args(["create", "--name", "carried", "--output"]).arg(directory);
     create.env("XDG_CONFIG_HOME", directory.join("config"));
+    create.env("XDG_STATE_HOME", directory.join("state"));
     create
 }
 

@@ -74,6 +74,17 @@ fn creation(error: &create::Error) -> Option<&'static str> {
         create::Error::Exists(_) => {
             Some("choose another `--name` or `--output`, or move the bundle that is there away")
         }
+        create::Error::Full { .. } => {
+            Some("make room on that file system, choose another with `--output`, or carry less")
+        }
+        create::Error::TooLarge { .. } => Some("allow larger files with `--archive-size`"),
+        create::Error::Since { .. } => {
+            Some("`shipperd state show` lists the sequences; `--full` begins again from 1")
+        }
+        create::Error::Copy { kept: true, .. } => {
+            Some("what was fetched is kept: run the same command again to go on")
+        }
+        create::Error::Moved(_) => Some("run the same command again: it takes what is there now"),
         create::Error::Write(writer::Error::Full { .. }) => {
             Some("make room on that file system or choose another with `--output`")
         }

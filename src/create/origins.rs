@@ -2,23 +2,23 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::sync::Semaphore;
 
-use super::assembly::Assembly;
-use super::wanted::{Local, Wanted};
-use super::{Error, Progress, Request};
+use super::local::Local;
+use super::target::Target;
+use super::{Progress, Request};
 use crate::bundle;
-use crate::bundle::squashfs::Writer;
-use crate::copy::{self, Place};
+use crate::copy;
+use crate::imageset::record::Failed;
 use crate::oci::{Digest, Name, Reference, TagOrDigest};
 use crate::plan::image::{self, Image, Referrers, Tags};
-use crate::plan::{Blob, Plan};
-use crate::source::Source;
+use crate::plan::wanted::Origin;
+use crate::plan::{Blob, Plan, Wanted};
+use crate::source::{Source, chain};
 
 /// Why something wanted is not to be had.
 #[derive(Debug, thiserror::Error)]
@@ -52,11 +52,67 @@ pub(super) struct Origins<'a, R> {
 }
 
 /// One image to plan.
-struct Job {
+struct Job<'w> {
+    wanted: &'w Wanted,
     /// Which of the origins it comes from.
     origin: usize,
     name: Name,
+    /// What its origin calls it.
     reference: Reference,
+    /// What it is carried under.
+    names: Vec<Reference>,
+}
+
+/// What came of resolving everything.
+#[derive(Debug)]
+pub(super) struct Resolved {
+    /// The images that are to be had, in the order in which they are wanted.
+    pub(super) images: Vec<Resolution>,
+    /// What is not, and why, sorted.
+    pub(super) failed: Vec<(String, Unresolved)>,
+    /// How many were wanted.
+    pub(super) total: usize,
+}
+
+/// One image that is to be had.
+#[derive(Debug)]
+pub(super) struct Resolution {
+    /// What it was asked for by.
+    pub(super) reference: Reference,
+    /// Whether it comes from a registry.
+    pub(super) is_remote: bool,
+    /// All that belongs to it.
+    pub(super) plan: Plan,
+}
+
+/// What is said of something that is not carried.
+pub(super) fn failed(reference: String, error: &dyn std::error::Error) -> Failed {
+    Failed { reference, reason: chain(error) }
+}
+
+impl Resolved {
+    /// Leaves out the images that need a blob that could not be had; answers them and why.
+    pub(super) fn leave_out(&mut self, lacking: &BTreeMap<Digest, copy::Error>) -> Vec<Failed> {
+        let mut left_out = Vec::new();
+        self.images.retain(|image| {
+            let lacks = image.plan.blobs.keys().find_map(|digest| lacking.get(digest));
+            left_out.extend(lacks.map(|error| failed(image.reference.to_string(), error)));
+            lacks.is_none()
+        });
+        left_out
+    }
+
+    /// All that is to be carried.
+    pub(super) fn plan(&self) -> Plan {
+        let mut whole = Plan::default();
+        for image in &self.images {
+            whole.merge(&image.plan);
+        }
+        // A manifest may be another image's layer; it is here already.
+        let Plan { manifests, blobs, .. } = &mut whole;
+        blobs.retain(|digest, _| !manifests.contains_key(digest));
+        whole
+    }
 }
 
 /// The place of the registries among the origins; local files come after it.
@@ -84,19 +140,16 @@ impl<'a, R: Source> Origins<'a, R> {
     }
 
     /// What to plan, and what is not there.
-    fn jobs(&mut self, request: &Request) -> (Vec<Job>, Vec<(String, Unresolved)>) {
+    fn jobs<'w>(&mut self, request: &'w Request) -> (Vec<Job<'w>>, Vec<(String, Unresolved)>) {
         let (mut jobs, mut failed) = (Vec::new(), Vec::new());
         for wanted in &request.images {
-            match wanted {
-                Wanted::Remote(reference) => {
-                    let (name, mut reference) = (reference.name(), reference.clone());
-                    // What no tag is said of is carried under the one that is meant.
-                    if let TagOrDigest::Tag(tag) = reference.target() {
-                        reference.tag = Some(tag);
-                    }
-                    jobs.push(Job { origin: REMOTE, name, reference });
-                }
-                Wanted::Local { path, reference } => {
+            let mut job = |origin, name, reference: Reference| {
+                let names = wanted.names(&reference);
+                jobs.push(Job { wanted, origin, name, reference, names });
+            };
+            match &wanted.origin {
+                Origin::Remote(reference) => job(REMOTE, reference.name(), reference.clone()),
+                Origin::Local { path, reference } => {
                     let shown = path.display().to_string();
                     if let Some(error) = self.failed.remove(path) {
                         failed.push((shown.clone(), error));
@@ -110,9 +163,9 @@ impl<'a, R: Source> Origins<'a, R> {
                         let absent = reference.clone().map(Unresolved::NotThere);
                         failed.push((shown, absent.unwrap_or(Unresolved::Empty)));
                     }
-                    let origin = REMOTE + 1 + place;
-                    let job = |(name, reference)| Job { origin, name, reference };
-                    jobs.extend(found.into_iter().map(job));
+                    for (name, reference) in found {
+                        job(REMOTE + 1 + place, name, reference);
+                    }
                 }
             }
         }
@@ -120,57 +173,65 @@ impl<'a, R: Source> Origins<'a, R> {
     }
 
     /// Resolves everything, or says of all that is not to be had why.
-    pub(super) async fn plan(
-        &mut self,
-        request: &Request,
-        progress: &dyn Progress,
-    ) -> Result<Plan, Error> {
+    pub(super) async fn resolve(&mut self, request: &Request, progress: &dyn Progress) -> Resolved {
         let (jobs, mut failed) = self.jobs(request);
         let total = jobs.len() + failed.len();
         let permits = Semaphore::new(request.parallel);
         let tags = self.tags(request, &jobs).await;
         let (this, permits, tags, nothing) = (&*self, &permits, &tags, &HashSet::new());
-        let plans = stream::iter(&jobs).map(|job| async move {
-            let Job { origin, name, reference } = job;
+        let plans = stream::iter(jobs.iter().enumerate()).map(|(at, job)| async move {
+            let Job { wanted, origin, name, reference, names } = job;
             let tags = tags.get(&(*origin, name));
             let (origin, referrers) = (*origin, request.referrers);
             let local = this.local(origin);
             let left_out = local.map_or(nothing, |local| &local.left_out);
-            let image = Image { origin, name, reference, referrers, tags, left_out, permits };
+            let platforms = &wanted.platforms;
+            let image = Image {
+                origin,
+                name,
+                reference,
+                names,
+                platforms,
+                referrers,
+                tags,
+                left_out,
+                permits,
+            };
             let plan = match local {
                 Some(local) => image.plan(&local.overlay).await,
                 None => image.plan(this.remote).await,
             };
-            (reference, plan)
+            (at, origin == REMOTE, reference, plan)
         });
         let mut plans = plans.buffer_unordered(request.parallel);
-        let (mut whole, mut done) = (Plan::default(), failed.len());
-        while let Some((reference, plan)) = plans.next().await {
+        let (mut planned, mut done) = (BTreeMap::new(), failed.len());
+        while let Some((at, is_remote, reference, plan)) = plans.next().await {
             done += 1;
             match plan {
-                Ok(plan) if !whole.agrees(&plan) => {
-                    failed.push((reference.to_string(), Unresolved::Ambiguous));
-                }
-                Ok(plan) => whole.merge(plan),
+                Ok(plan) => drop(planned.insert(at, (is_remote, reference, plan))),
                 Err(error) => failed.push((reference.to_string(), error.into())),
             }
             progress.resolved(done, total);
         }
-        if failed.is_empty() {
-            // A manifest may be another image's layer; it is here already.
-            let Plan { manifests, blobs, .. } = &mut whole;
-            blobs.retain(|digest, _| !manifests.contains_key(digest));
-            return Ok(whole);
+        // In the order wanted, so that of two that differ it is always the second that is refused.
+        let (mut images, mut names) = (Vec::new(), Plan::default());
+        for (is_remote, reference, plan) in planned.into_values() {
+            if !names.agrees(&plan) {
+                failed.push((reference.to_string(), Unresolved::Ambiguous));
+                continue;
+            }
+            names.roots.extend(plan.roots.clone());
+            images.push(Resolution { reference: reference.clone(), is_remote, plan });
         }
         failed.sort_by(|(a, _), (b, _)| a.cmp(b));
-        Err(Error::Images { failed, total })
+        Resolved { images, failed, total }
     }
 
     /// The tags of every repository that is asked, where they matter.
     async fn tags<'j>(
         &self,
         request: &Request,
-        jobs: &'j [Job],
+        jobs: &'j [Job<'_>],
     ) -> BTreeMap<(usize, &'j Name), Tags> {
         let mut places = BTreeSet::new();
         if request.referrers == Referrers::Carry {
@@ -186,63 +247,95 @@ impl<'a, R: Source> Origins<'a, R> {
         listed.buffer_unordered(request.parallel).collect().await
     }
 
-    /// Writes everything to its place.
+    /// Writes every blob to its place; answers those that could not be had, if the request
+    /// keeps going.
+    ///
+    /// # Errors
+    ///
+    /// The first failure; if the request keeps going, only that of writing.
     pub(super) async fn fill(
         &self,
         plan: &Plan,
-        assembly: &Assembly,
-        writer: &Arc<Writer>,
-        parallel: usize,
+        target: &Target,
+        request: &Request,
         progress: &Arc<dyn Progress>,
-    ) -> Result<(), Error> {
-        for (place, bytes) in assembly.documents(plan) {
-            writer.write_at(place, 0, bytes)?;
-        }
-        let manifests: u64 =
-            plan.manifests.values().map(|document| document.bytes.len() as u64).sum();
-        progress.advance(i64::try_from(manifests).unwrap_or(0));
-        let blobs = plan.blobs.iter();
-        let blobs =
-            blobs.filter_map(|(digest, blob)| Some((assembly.place(digest)?, digest, blob)));
-        let mut blobs: Vec<_> = blobs.collect();
+    ) -> Result<BTreeMap<Digest, copy::Error>, Lost> {
+        let mut blobs: Vec<_> = plan
+            .blobs
+            .iter()
+            .filter_map(|(digest, blob)| Some((target.place(digest)?, digest, blob)))
+            .collect();
         // The largest last would be waited for alone.
         blobs.sort_by_key(|(.., blob)| Reverse(blob.size));
-        stream::iter(blobs)
-            .map(|(place, digest, blob)| self.copy(place, digest, blob, writer, progress))
-            .buffer_unordered(parallel)
-            .try_collect()
-            .await
+        let copies = stream::iter(blobs).map(|(place, digest, blob)| async move {
+            let copied = self.copy(place, digest, blob, progress).await;
+            let Err(error) = copied else { return Ok(None) };
+            let is_ours = matches!(error, copy::Error::Write { .. });
+            if request.keep_going && !is_ours {
+                return Ok(Some((digest.clone(), error)));
+            }
+            Err(Lost { needed_by: blob.needed_by.clone(), error })
+        });
+        let failed = copies.buffer_unordered(request.parallel).try_collect::<Vec<_>>().await?;
+        Ok(failed.into_iter().flatten().collect())
     }
 
     async fn copy(
         &self,
-        file: usize,
+        place: Arc<dyn copy::Place>,
         digest: &Digest,
         blob: &Blob,
-        writer: &Arc<Writer>,
         progress: &Arc<dyn Progress>,
-    ) -> Result<(), Error> {
-        let place: Arc<dyn Place> = Arc::new(FileOf { writer: Arc::clone(writer), file });
+    ) -> Result<(), copy::Error> {
         let progress = Arc::clone(progress);
         let advance = Arc::new(move |bytes| progress.advance(bytes));
-        let copied = match self.local(blob.origin) {
+        match self.local(blob.origin) {
             Some(Local { overlay, .. }) => {
                 copy::blob(overlay, &blob.name, digest, blob.size, place, advance).await
             }
             None => copy::blob(self.remote, &blob.name, digest, blob.size, place, advance).await,
-        };
-        copied.map_err(|source| Error::Copy { needed_by: Box::new(blob.needed_by.clone()), source })
+        }
+    }
+
+    /// The images whose tags mean something else by now, as far as their registries say.
+    pub(super) async fn moved<'r>(
+        &self,
+        images: impl Iterator<Item = &'r Resolution>,
+        parallel: usize,
+    ) -> Vec<Moved> {
+        let tagged = images.filter(|it| it.is_remote).filter_map(|it| {
+            let target = it.reference.target();
+            matches!(target, TagOrDigest::Tag(_)).then_some((it, target))
+        });
+        let asked = stream::iter(tagged).map(|(image, target)| async move {
+            let Resolution { reference, plan, .. } = image;
+            let carried = plan.root.clone()?;
+            let now = self.remote.resolve(&reference.name(), &target).await.ok()?.digest;
+            (now != carried).then(|| Moved { reference: reference.clone(), carried, now })
+        });
+        let moved: Vec<_> = asked.buffer_unordered(parallel).collect().await;
+        let mut moved: Vec<_> = moved.into_iter().flatten().collect();
+        moved.sort_by(|a, b| a.reference.cmp(&b.reference));
+        moved
     }
 }
 
-/// The place of one blob in the bundle.
-struct FileOf {
-    writer: Arc<Writer>,
-    file: usize,
+/// A blob that could not be copied.
+#[derive(Debug)]
+pub(super) struct Lost {
+    /// An image that needs it.
+    pub(super) needed_by: Reference,
+    /// Why.
+    pub(super) error: copy::Error,
 }
 
-impl Place for FileOf {
-    fn write_at(&self, position: u64, bytes: &[u8]) -> io::Result<()> {
-        self.writer.write_at(self.file, position, bytes).map_err(io::Error::other)
-    }
+/// A tag that was given to another image while the bundle was made.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct Moved {
+    /// The tag.
+    pub reference: Reference,
+    /// What the bundle carries under it.
+    pub carried: Digest,
+    /// What its registry has under it now.
+    pub now: Digest,
 }

@@ -6,10 +6,13 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::oci::{Digest, Reference};
+use crate::oci::Digest;
 
 /// Where the record lies in a bundle.
 pub const RECORD_FILE: &str = "shipperd/imageset.json";
+
+/// Where a bundle keeps the configuration that it was made from.
+pub const CONFIG_FILE: &str = "shipperd/config.yaml";
 
 /// The newest version of the record that is read and written.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -99,8 +102,8 @@ pub struct Blob {
 /// Something asked for and not carried.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Failed {
-    /// What was asked for.
-    pub reference: Reference,
+    /// What was asked for: a reference, or a local file.
+    pub reference: String,
     /// Why it is not here.
     pub reason: String,
 }
@@ -170,6 +173,15 @@ impl Record {
         let mut bytes = serde_json::to_vec_pretty(self).map_err(Error::Json)?;
         bytes.push(b'\n');
         Ok(bytes)
+    }
+}
+
+/// The name of a bundle's file: `NAME-SEQUENCE.sqfs`, of part K of N `NAME-SEQUENCE.K-of-N.sqfs`.
+#[must_use]
+pub fn file_name(name: &str, sequence: u64, part: Option<(u32, u32)>) -> String {
+    match part {
+        None => format!("{name}-{sequence}.sqfs"),
+        Some((number, count)) => format!("{name}-{sequence}.{number}-of-{count}.sqfs"),
     }
 }
 

@@ -3,6 +3,7 @@
 //! <https://github.com/opencontainers/image-spec/blob/v1.1.1/descriptor.md>
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -69,6 +70,14 @@ pub struct Platform {
         skip_serializing_if = "Vec::is_empty"
     )]
     pub os_features: Vec<String>,
+}
+
+impl fmt::Display for Platform {
+    /// As `linux/arm/v7`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.os, self.architecture)?;
+        self.variant.iter().try_for_each(|variant| write!(f, "/{variant}"))
+    }
 }
 
 /// Reads `null` as an absent value: Go writes empty maps and slices so.

@@ -9,7 +9,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::sync::Semaphore;
 
 use super::{Blob, Plan};
-use crate::oci::{self, Digest, Manifest, Reference, Role, Tag, TagOrDigest};
+use crate::oci::{self, Descriptor, Digest, Manifest, Platform, Reference, Role, Tag, TagOrDigest};
 use crate::source::{self, Document, Source};
 
 /// How many manifests one image may have: an index bomb is no image.
@@ -20,6 +20,8 @@ const MAX_BYTES: usize = 64 << 20;
 const AT_ONCE: usize = 16;
 /// How many tags of a repository are asked for at once, to see which signatures there are.
 const TAG_PAGE: usize = 1_000;
+/// The annotation by which buildkit says which image an attestation is about.
+const ATTESTED: &str = "vnd.docker.reference.digest";
 /// The tags under which cosign keeps what belongs to `sha256-<hex>`.
 const COSIGN_SUFFIXES: [&str; 3] = [".sig", ".att", ".sbom"];
 
@@ -36,6 +38,14 @@ pub enum Error {
         digest: Digest,
         /// Why.
         source: oci::Error,
+    },
+    /// None of its images is for a platform that is wanted.
+    #[error("it is not made for {wanted}, but for {offered}")]
+    Platform {
+        /// The platforms that are wanted.
+        wanted: String,
+        /// Those there are.
+        offered: String,
     },
     /// It has too many manifests.
     #[error("it has more than {MAX_MANIFESTS} manifests, or more than {MAX_BYTES} bytes of them")]
@@ -86,8 +96,12 @@ pub struct Image<'a> {
     pub origin: usize,
     /// The repository to ask the source for.
     pub name: &'a oci::Name,
-    /// What it is carried under.
+    /// What to ask the source for.
     pub reference: &'a Reference,
+    /// What it is carried under.
+    pub names: &'a [Reference],
+    /// The platforms to carry; all, if none is named.
+    pub platforms: &'a [Platform],
     /// Whether what refers to it is carried with it.
     pub referrers: Referrers,
     /// The tags of its repository, if they matter.
@@ -107,15 +121,66 @@ impl Image<'_> {
     pub async fn plan<S: Source>(&self, source: &S) -> Result<Plan, Error> {
         let (seen, plan) = (HashSet::new(), Plan::default());
         let (fetched, bytes) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        let mut walk = Walk { source, image: self, seen, fetched, bytes, plan };
+        let choice = Choice::default();
+        let mut walk = Walk { source, image: self, seen, fetched, bytes, choice, plan };
         let root = walk.fetch(&self.reference.target()).await?;
-        walk.root(self.reference.clone(), &root);
+        walk.plan.root = Some(root.digest.clone());
+        for name in self.names {
+            walk.root(name.clone(), &root);
+        }
         walk.seen.insert(root.digest.clone());
         let mut level = vec![root];
         while !level.is_empty() {
             level = walk.descend(level).await?;
         }
+        walk.choice.check(self.platforms)?;
         Ok(walk.plan)
+    }
+
+    /// Whether the manifest that `child` describes, one of `siblings`, is carried.
+    ///
+    /// What no platform is said of is, and so is what attests to an image that is carried.
+    fn carries(&self, child: &Descriptor, siblings: &[oci::Child]) -> bool {
+        if self.platforms.is_empty() {
+            return true;
+        }
+        if let Some(attested) = child.annotations.get(ATTESTED) {
+            let image = siblings.iter().find(|it| it.descriptor.digest.to_string() == *attested);
+            let image = image.filter(|it| !it.descriptor.annotations.contains_key(ATTESTED));
+            return image.is_some_and(|it| self.carries(&it.descriptor, siblings));
+        }
+        let Some(platform) = &child.platform else { return true };
+        self.platforms.iter().any(|wanted| fits(wanted, platform))
+    }
+}
+
+/// Whether an image for `offered` is one for `wanted`; any variant is, if none is wanted.
+fn fits(wanted: &Platform, offered: &Platform) -> bool {
+    let variant = |variant: &Option<String>| *variant == offered.variant;
+    wanted.os == offered.os
+        && wanted.architecture == offered.architecture
+        && (wanted.variant.is_none() || variant(&wanted.variant))
+}
+
+/// What a filter of platforms met.
+#[derive(Debug, Default)]
+struct Choice {
+    taken: usize,
+    /// The platforms that were left out.
+    left: BTreeSet<String>,
+}
+
+impl Choice {
+    /// Fails if all there was to choose from was left out.
+    fn check(self, wanted: &[Platform]) -> Result<(), Error> {
+        if self.taken > 0 || self.left.is_empty() {
+            return Ok(());
+        }
+        let joined = |words: Vec<String>| words.join(", ");
+        Err(Error::Platform {
+            wanted: joined(wanted.iter().map(ToString::to_string).collect()),
+            offered: joined(self.left.into_iter().collect()),
+        })
     }
 }
 
@@ -127,6 +192,7 @@ struct Walk<'a, S> {
     seen: HashSet<Digest>,
     fetched: AtomicUsize,
     bytes: AtomicUsize,
+    choice: Choice,
     plan: Plan,
 }
 
@@ -173,10 +239,12 @@ impl<S: Source> Walk<'_, S> {
         let manifest =
             Manifest::parse(&document.bytes, Some(&document.media_type)).map_err(fault)?;
         let mut manifests = Vec::new();
-        for child in manifest.children.into_iter().filter(oci::Child::required) {
-            let oci::Descriptor { digest, size, .. } = child.descriptor;
+        for child in manifest.children.iter().filter(|child| child.required()) {
+            let Descriptor { digest, size, .. } = child.descriptor.clone();
             if child.role == Role::Manifest {
-                manifests.push(digest);
+                if self.choose(&child.descriptor, &manifest.children) {
+                    manifests.push(digest);
+                }
                 continue;
             }
             let (name, origin) = (self.image.name.clone(), self.image.origin);
@@ -186,11 +254,28 @@ impl<S: Source> Walk<'_, S> {
         Ok(manifests)
     }
 
+    /// Whether a manifest of an index is carried; takes note of it.
+    fn choose(&mut self, child: &Descriptor, siblings: &[oci::Child]) -> bool {
+        let carried = self.image.carries(child, siblings);
+        if !carried {
+            self.plan.sparse.insert(child.digest.clone());
+        }
+        let attests = child.annotations.contains_key(ATTESTED);
+        match (&child.platform, carried) {
+            (Some(_), true) if !attests => self.choice.taken += 1,
+            (Some(platform), false) if !attests => {
+                self.choice.left.insert(platform.to_string());
+            }
+            _ => {}
+        }
+        carried
+    }
+
     /// Carries a manifest under a name.
     fn root(&mut self, reference: Reference, document: &Document) {
         let Document { media_type, digest, bytes } = document;
         let size = bytes.len() as u64;
-        let mut descriptor = oci::Descriptor::new(media_type.clone(), digest.clone(), size);
+        let mut descriptor = Descriptor::new(media_type.clone(), digest.clone(), size);
         if let Ok(manifest) = Manifest::parse(bytes, Some(media_type)) {
             descriptor.artifact_type =
                 manifest.artifact_type.filter(|_| manifest.subject.is_some());

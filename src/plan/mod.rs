@@ -2,18 +2,23 @@
 //!
 //! Planners reach nothing by themselves: all they know comes through a [`crate::source::Source`].
 //! Images are planned here; release images, operator catalogs and charts will each be a file
-//! beside [`image`].
+//! beside [`image`]. What is wanted, [`wanted`] says.
 
 pub mod image;
+pub mod wanted;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::oci::{Descriptor, Digest, Name, Reference};
 use crate::source::Document;
 
+pub use wanted::Wanted;
+
 /// What to carry.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Plan {
+    /// What a single image resolved to; nothing in a plan of many.
+    pub root: Option<Digest>,
     /// The images and artifacts, by the references they are carried under.
     pub roots: BTreeMap<Reference, Descriptor>,
     /// Every manifest, by its digest.
@@ -47,20 +52,12 @@ impl Plan {
     }
 
     /// Adds what another plan carries; what both carry is carried once.
-    pub fn merge(&mut self, other: Self) {
-        self.roots.extend(other.roots);
-        self.manifests.extend(other.manifests);
-        self.sparse.extend(other.sparse);
-        for (digest, blob) in other.blobs {
-            self.blobs.entry(digest).or_insert(blob);
+    pub fn merge(&mut self, other: &Self) {
+        self.roots.extend(other.roots.clone());
+        self.manifests.extend(other.manifests.clone());
+        self.sparse.extend(other.sparse.clone());
+        for (digest, blob) in &other.blobs {
+            self.blobs.entry(digest.clone()).or_insert_with(|| blob.clone());
         }
-    }
-
-    /// How many bytes all of it has.
-    #[must_use]
-    pub fn size(&self) -> u64 {
-        let manifests = self.manifests.values().map(|document| document.bytes.len() as u64);
-        let blobs = self.blobs.values().map(|blob| blob.size);
-        manifests.chain(blobs).fold(0, u64::saturating_add)
     }
 }

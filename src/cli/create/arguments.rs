@@ -1,0 +1,210 @@
+//! What the command line says of a creation.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use anyhow::{Context, bail};
+use clap::builder::RangedU64ValueParser;
+use jiff::Timestamp;
+
+use crate::cli::hint::Advised;
+use crate::cli::state;
+use crate::client::{Credentials, Environment, Remote, Retries, Settings, Trust};
+use crate::create::{Follows, Request};
+use crate::imageset;
+use crate::oci::Registry;
+use crate::plan::Wanted;
+use crate::plan::image::Referrers;
+use crate::state::{Access, Location, Store};
+
+/// Make the next bundle of an imageset
+///
+/// The first bundle of a name is sequence 1 and holds everything. The state remembers what it
+/// carried, so the next one holds only what is new; without anything new, none is made.
+///
+/// Everything is resolved before a byte of a layer is fetched. Each blob is fetched once and
+/// written straight to its place in DIR/NAME-SEQUENCE.sqfs; the file has that name when all of it
+/// is there and on the disk. Signatures, attestations and other referrers are carried along. The
+/// path of the bundle is printed on stdout. A run that failed or was killed is gone on with by
+/// the same command: nothing that is there is fetched again.
+///
+/// Credentials are those of `podman login` and `docker login`. The same state and images give the
+/// same bytes if SOURCE_DATE_EPOCH is set.
+///
+/// Exit status 1 if some of the images are not carried; without --keep-going there is no bundle
+/// then.
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct Arguments {
+    /// A full reference (`quay.io/ns/name:tag`), or `oci:DIR[:REF]`, `oci-archive:FILE[:REF]`,
+    /// `docker-archive:FILE[:REF]`
+    #[arg(value_name = "IMAGE")]
+    images: Vec<Wanted>,
+    /// The name of the imageset; the bundle's file begins with it
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+    /// The directory of the bundle
+    #[arg(long, short, value_name = "DIR", default_value = ".")]
+    output: PathBuf,
+    /// Where the state is kept: a directory, docker://REGISTRY/NS/NAME or s3://BUCKET/PREFIX
+    #[arg(long, value_name = "URL")]
+    state: Option<Location>,
+    /// Begin again: sequence 1 of a new imageset, with everything
+    #[arg(long, conflicts_with = "since")]
+    full: bool,
+    /// Go on from sequence N: what came after it never arrived, and is made again
+    #[arg(long, value_name = "N")]
+    since: Option<u64>,
+    /// Make no file larger than this: `4GiB`, `4700MB`; a number alone means GiB
+    #[arg(long, value_name = "SIZE")]
+    archive_size: Option<ArchiveSize>,
+    /// Leave out what is not to be had, and say so at the end and in the bundle
+    #[arg(long)]
+    keep_going: bool,
+    /// Only say what would be made, and what it takes; writes nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Leave out signatures, attestations and other referrers
+    #[arg(long)]
+    no_referrers: bool,
+    /// Speak plain HTTP to this registry; repeat it for more
+    #[arg(long, value_name = "HOST", value_delimiter = ',')]
+    plain_http: Vec<Registry>,
+    /// Take any certificate from this registry; repeat it for more
+    #[arg(long, value_name = "HOST", value_delimiter = ',')]
+    tls_skip_verify: Vec<Registry>,
+    /// Take credentials from this file only
+    #[arg(long, value_name = "FILE")]
+    authfile: Option<PathBuf>,
+    /// How many transfers run at the same time
+    #[arg(long, value_name = "N", default_value = "8",
+        value_parser = RangedU64ValueParser::<usize>::new().range(1..=256))]
+    parallel: usize,
+}
+
+impl Arguments {
+    pub(super) fn request(&self) -> anyhow::Result<Request> {
+        if self.images.is_empty() {
+            let message = "there is nothing to carry".to_owned();
+            let hint = "name images: `shipperd create --name apps quay.io/ns/name:tag`".to_owned();
+            return Err(Advised { message, hint }.into());
+        }
+        let Some(name) = self.name.clone() else {
+            let message = "the imageset has no name".to_owned();
+            let hint = "give it one with `--name`: updates are found by it".to_owned();
+            return Err(Advised { message, hint }.into());
+        };
+        if !imageset::is_name(&name) {
+            bail!(
+                "{name:?} cannot name an imageset: use at most {} letters, digits, `.`, `_` and \
+                 `-`, the first a letter or digit",
+                imageset::MAX_NAME
+            );
+        }
+        let referrers = if self.no_referrers { Referrers::LeaveOut } else { Referrers::Carry };
+        Ok(Request {
+            images: self.images.clone(),
+            name,
+            output: self.output.clone(),
+            config: None,
+            follows: match (self.full, self.since) {
+                (true, _) => Follows::Nothing,
+                (false, Some(sequence)) => Follows::Since(sequence),
+                (false, None) => Follows::Latest,
+            },
+            referrers,
+            archive_size: self.archive_size.map(|ArchiveSize(bytes)| bytes),
+            parallel: self.parallel,
+            created: moment(std::env::var("SOURCE_DATE_EPOCH").ok().as_deref())?,
+            keep_going: self.keep_going,
+            dry_run: self.dry_run,
+        })
+    }
+
+    pub(super) fn store(&self, name: &str, remote: &Remote) -> anyhow::Result<Store> {
+        let location = match &self.state {
+            Some(location) => location.clone(),
+            None => {
+                let directory = state::of_process();
+                let directory =
+                    directory.context("there is no directory for the state: set `--state`")?;
+                Location::Local(directory.join("imagesets"))
+            }
+        };
+        Ok(Store::open(&location, name, &Access { remote: remote.clone() })?)
+    }
+
+    pub(super) fn remote(&self) -> anyhow::Result<Remote> {
+        let environment = Environment::of_process();
+        let credentials = Credentials::load(self.authfile.as_deref(), &environment)
+            .context("cannot load the credentials for registries")?;
+        let directories = Trust::directories(&environment);
+        let trust = Trust::load(&self.plain_http, &self.tls_skip_verify, &directories)
+            .context("cannot load the certificates for registries")?;
+        Ok(Remote::new(Settings { credentials, trust, retries: Retries::PATIENT }))
+    }
+}
+
+/// When the bundle is said to be made, if it is to be made the same again.
+fn moment(source_date_epoch: Option<&str>) -> anyhow::Result<Option<Timestamp>> {
+    let Some(text) = source_date_epoch else { return Ok(None) };
+    let wrong = || format!("SOURCE_DATE_EPOCH is {text:?}, not a number of seconds since 1970");
+    Timestamp::from_second(text.parse().with_context(wrong)?).with_context(wrong).map(Some)
+}
+
+/// The size that no bundle may exceed, in bytes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+struct ArchiveSize(u64);
+
+impl FromStr for ArchiveSize {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+        let (number, unit) = text.split_at_checked(digits).unwrap_or_default();
+        let unit: u64 = match unit.trim_start() {
+            "" | "GiB" => 1 << 30,
+            "TiB" => 1 << 40,
+            "MiB" => 1 << 20,
+            "KiB" => 1 << 10,
+            "TB" => 1_000_000_000_000,
+            "GB" => 1_000_000_000,
+            "MB" => 1_000_000,
+            _ => return Err("a size is a number and MiB, GiB, TiB, MB, GB or TB".to_owned()),
+        };
+        let number: u64 = number.parse().map_err(|_| "a size begins with a number".to_owned())?;
+        let bytes = number.checked_mul(unit).filter(|bytes| *bytes > 0);
+        bytes.map(Self).ok_or_else(|| "that is no size a file can have".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bundle_can_be_made_as_of_a_moment() {
+        let made = moment(Some("1795244400")).unwrap().unwrap();
+        assert_eq!(made.to_string(), "2026-11-21T07:00:00Z");
+        assert!(moment(Some("yesterday")).is_err());
+        assert!(moment(Some("99999999999999")).is_err());
+        assert_eq!(moment(None).unwrap(), None);
+    }
+
+    #[test]
+    fn sizes() {
+        for (text, expected) in [
+            ("4", Some(4 << 30)),
+            ("4 GiB", Some(4 << 30)),
+            ("100MiB", Some(100 << 20)),
+            ("4700MB", Some(4_700_000_000)),
+            ("0", None),
+            ("", None),
+            ("GiB", None),
+            ("-1GiB", None),
+            ("1.5GiB", None),
+            ("99999999999TiB", None),
+        ] {
+            assert_eq!(text.parse().ok(), expected.map(ArchiveSize), "{text}");
+        }
+    }
+}
