@@ -3,6 +3,7 @@
 pub mod distribution;
 mod hostile;
 mod lists;
+mod push;
 pub mod scripted;
 mod tokens;
 
@@ -25,25 +26,30 @@ const RETRIES: Retries = Retries {
 
 /// How a test reaches a registry.
 #[derive(Debug, Default)]
-struct Reach {
-    plain_http: Vec<Registry>,
-    tls_skip_verify: Vec<Registry>,
-    certificates: Vec<PathBuf>,
+pub struct Reach {
+    pub plain_http: Vec<Registry>,
+    pub tls_skip_verify: Vec<Registry>,
+    pub certificates: Vec<PathBuf>,
     /// Keys and users of an auth file.
-    users: Vec<(String, &'static str, &'static str)>,
+    pub users: Vec<(String, &'static str, &'static str)>,
 }
 
 impl Reach {
-    fn plain(registry: &Registry) -> Self {
+    pub fn plain(registry: &Registry) -> Self {
         Self { plain_http: vec![registry.clone()], ..Self::default() }
     }
 
-    fn user(mut self, key: &impl ToString, username: &'static str, password: &'static str) -> Self {
+    pub fn user(
+        mut self,
+        key: &impl ToString,
+        username: &'static str,
+        password: &'static str,
+    ) -> Self {
         self.users.push((key.to_string(), username, password));
         self
     }
 
-    fn remote(&self) -> Remote {
+    pub fn remote(&self) -> Remote {
         let entries = self.users.iter().map(|(key, username, password)| {
             let entry = serde_json::json!({"username": username, "password": password});
             (key.clone(), entry)

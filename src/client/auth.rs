@@ -37,16 +37,18 @@ const REFUSAL: Duration = Duration::from_secs(60);
 /// What we call ourselves to a token server.
 const CLIENT_ID: &str = "shipperd";
 
-/// What a credential is for: reading a repository, or the list of all.
+/// What a credential is for: reading a repository, writing to it, or the list of all.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub(super) struct Scope {
     pub(super) registry: Registry,
     pub(super) repository: Option<Repository>,
+    pub(super) write: bool,
 }
 
 impl fmt::Display for Scope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.repository {
+            Some(repository) if self.write => write!(f, "repository:{repository}:pull,push"),
             Some(repository) => write!(f, "repository:{repository}:pull"),
             None => f.write_str("registry:catalog:*"),
         }

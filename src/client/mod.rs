@@ -1,4 +1,4 @@
-//! A remote registry, read through [`Source`](crate::source::Source).
+//! A remote registry, read through [`Source`](crate::source::Source), and written to.
 //!
 //! The only user of the HTTP client. Its rules: credentials go to the registry they
 //! are for and to the token server it names, never to where it redirects, never into
@@ -6,7 +6,7 @@
 //! without a limit; what a registry answers is checked before it counts.
 //!
 //! ```text
-//! pull ─ remote ─ auth ─ transport ─ trust
+//! pull, push ─ remote ─ auth ─ transport ─ trust
 //! ```
 
 mod answer;
@@ -18,6 +18,7 @@ mod helper;
 mod link;
 mod list;
 mod pull;
+mod push;
 mod remote;
 mod retry;
 mod transport;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use dashmap::DashSet;
 use reqwest::header::HeaderMap;
 use reqwest::{Method, StatusCode, Url};
@@ -62,7 +63,13 @@ impl Remote {
         Ok(Scope {
             registry: registry.canonical(),
             repository: name.map(|name| name.repository.clone()),
+            write: false,
         })
+    }
+
+    /// Whose word it needs to write to a repository.
+    pub(super) fn scope_to_write(&self, name: &Name) -> Result<Scope, Error> {
+        Ok(Scope { write: true, ..self.scope(Some(name))? })
     }
 
     /// The URL below a repository, or below the registry where a scope has none.
@@ -88,8 +95,28 @@ impl Remote {
         url: Url,
         headers: HeaderMap,
     ) -> Result<Answer, Error> {
+        self.ask(scope, Request { headers, ..Request::new(method, url) }).await
+    }
+
+    /// Sends a request with a body as [`Remote::send`] does one without.
+    ///
+    /// A host that the registry handed the upload to is not told who asks.
+    pub(super) async fn send_body(
+        &self,
+        scope: &Scope,
+        method: Method,
+        url: Url,
+        headers: HeaderMap,
+        body: Bytes,
+    ) -> Result<Answer, Error> {
+        let transport = &self.shared.transport;
+        let is_registry = transport.trust().root(&scope.registry)?.origin() == url.origin();
+        let request = Request { headers, body: Some(body), ..Request::new(method, url) };
+        if is_registry { self.ask(scope, request).await } else { transport.send(&request).await }
+    }
+
+    async fn ask(&self, scope: &Scope, mut request: Request) -> Result<Answer, Error> {
         let Shared { transport, auth, .. } = &*self.shared;
-        let mut request = Request { headers, ..Request::new(method, url) };
         request.authorization = auth.current(scope).await;
         let answer = transport.send(&request).await?;
         if !is_challenge(&answer) {

@@ -7,6 +7,7 @@
 use std::error::Error as StdError;
 use std::time::Duration;
 
+use bytes::Bytes;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER};
 use reqwest::{Method, StatusCode, Url};
 
@@ -28,11 +29,13 @@ pub(super) struct Request {
     pub(super) authorization: Option<HeaderValue>,
     /// An encoded form to send; such a request is never redirected.
     pub(super) form: Option<String>,
+    /// Bytes to send; such a request is redirected only where that keeps its method.
+    pub(super) body: Option<Bytes>,
 }
 
 impl Request {
     pub(super) fn new(method: Method, url: Url) -> Self {
-        Self { method, url, headers: HeaderMap::new(), authorization: None, form: None }
+        Self { method, url, headers: HeaderMap::new(), authorization: None, form: None, body: None }
     }
 }
 
@@ -78,7 +81,9 @@ impl Transport {
         let mut redirected = false;
         for _ in 0..=MAX_REDIRECTS {
             let answer = self.once(request, &url, authorization.as_ref(), redirected).await?;
-            let followed = request.form.is_none() && is_redirect(answer.status());
+            let followed = request.form.is_none()
+                && is_redirect(answer.status())
+                && (request.body.is_none() || keeps_method(answer.status()));
             let Some(location) = answer.headers().get(LOCATION).filter(|_| followed) else {
                 return Ok(answer);
             };
@@ -119,6 +124,9 @@ impl Transport {
         if let Some(form) = &request.form {
             builder = builder.header(CONTENT_TYPE, FORM).body(form.clone());
         }
+        if let Some(body) = &request.body {
+            builder = builder.body(body.clone());
+        }
         match builder.send().await {
             Ok(response) => Ok(Answer::new(host, response, redirected)),
             // URLs of object storage hold signatures: they are not shown.
@@ -148,6 +156,10 @@ fn is_redirect(status: StatusCode) -> bool {
             | StatusCode::TEMPORARY_REDIRECT
             | StatusCode::PERMANENT_REDIRECT
     )
+}
+
+fn keeps_method(status: StatusCode) -> bool {
+    matches!(status, StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT)
 }
 
 /// How long a host asks to be left alone.
