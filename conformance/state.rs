@@ -1,14 +1,15 @@
 //! States of imagesets: every place that can keep them keeps one contract.
 
+mod registry;
+
 use std::fs;
 
-use shipperd::client::{Credentials, Environment, Remote, Retries, Settings, Trust};
 use shipperd::imageset::record::Blob;
 use shipperd::oci::Digest;
 use shipperd::state::{Access, Edition, Error, Location, State, Store};
 use uuid::Uuid;
 
-use crate::client::chain;
+use crate::client::{Reach, chain};
 
 /// A place that the contract is checked on.
 struct Place<Damage> {
@@ -162,10 +163,7 @@ fn state(imageset: &str, editions: u64, blobs: usize) -> State {
 
 /// How nothing is reached but what needs neither credentials nor trust.
 fn access() -> Access {
-    let trust = Trust::load(&[], &[], &[]).unwrap();
-    let credentials = Credentials::load(None, &Environment::default()).unwrap();
-    let retries = Retries { attempts: 1, ..Retries::PATIENT };
-    Access { remote: Remote::new(Settings { credentials, trust, retries }) }
+    Access { remote: Reach::default().remote() }
 }
 
 #[tokio::test]

@@ -68,6 +68,9 @@ pub enum Error {
         /// The version it has.
         found: u32,
     },
+    /// The place that keeps it has lost or altered it.
+    #[error("its content {0}")]
+    Content(&'static str),
     /// Something about it cannot be.
     #[error("it is not the state of an imageset: {0}")]
     Impossible(&'static str),

@@ -2,17 +2,22 @@
 //!
 //! ```text
 //! file:///srv/state, /srv/state, state     a directory
+//! docker://registry:5000/ns/name[:tag]     a repository of a registry
 //! ```
 
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use crate::oci::Reference;
+
 /// Where states are kept.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Location {
     /// In a directory: one file for each imageset.
     Local(PathBuf),
+    /// In a repository, under this tag; without one, under the name of the imageset.
+    Registry(Reference),
 }
 
 /// Why a text does not say where states are kept.
@@ -22,11 +27,20 @@ pub enum Error {
     #[error("the place is empty")]
     Empty,
     /// A URL of another kind.
-    #[error("{0:?} is neither a directory nor a file:// URL")]
+    #[error("{0:?} is neither a directory, a file:// nor a docker:// URL")]
     Scheme(String),
     /// A `file://` URL that names no absolute path.
     #[error("a file:// URL needs an absolute path, as in file:///srv/state")]
     NotAbsolute,
+    /// A `docker://` URL that names no repository of a registry.
+    #[error("a docker:// URL needs a registry and a repository, as in docker://registry/ns/name")]
+    NoRegistry,
+    /// A `docker://` URL that is not a reference.
+    #[error("it is not a docker:// URL: {0}")]
+    Reference(#[source] crate::oci::Error),
+    /// A `docker://` URL with a digest, which can never be changed.
+    #[error("a docker:// URL with a digest cannot keep what changes")]
+    Digest,
 }
 
 impl FromStr for Location {
@@ -42,9 +56,23 @@ impl FromStr for Location {
         match scheme {
             "file" if rest.starts_with('/') => Ok(Self::Local(rest.into())),
             "file" => Err(Error::NotAbsolute),
+            "docker" => registry(rest),
             _ => Err(Error::Scheme(text.to_owned())),
         }
     }
+}
+
+fn registry(text: &str) -> Result<Location, Error> {
+    // A reference without a host would be Docker Hub's: nobody keeps their state there unasked.
+    let is_host = |first: &str| first.contains(['.', ':']) || first == "localhost";
+    if !text.split_once('/').is_some_and(|(first, _)| is_host(first)) {
+        return Err(Error::NoRegistry);
+    }
+    let reference: Reference = text.parse().map_err(Error::Reference)?;
+    if reference.digest.is_some() {
+        return Err(Error::Digest);
+    }
+    Ok(Location::Registry(reference))
 }
 
 impl fmt::Display for Location {
@@ -52,6 +80,7 @@ impl fmt::Display for Location {
         match self {
             Self::Local(path) if path.is_absolute() => write!(f, "file://{}", path.display()),
             Self::Local(path) => path.display().fmt(f),
+            Self::Registry(reference) => write!(f, "docker://{reference}"),
         }
     }
 }
@@ -66,6 +95,10 @@ mod tests {
             ("file:///srv/state", "file:///srv/state"),
             ("/srv/state", "file:///srv/state"),
             ("state/dir", "state/dir"),
+            ("docker://registry:5000/ns/name", "docker://registry:5000/ns/name"),
+            ("docker://quay.io/ns/name:prod", "docker://quay.io/ns/name:prod"),
+            ("docker://localhost/state", "docker://localhost/state"),
+            ("docker://docker.io/me/state", "docker://docker.io/me/state"),
         ] {
             let location: Location = text.parse().unwrap();
             assert_eq!(location.to_string(), shown, "{text}");
@@ -75,11 +108,20 @@ mod tests {
 
     #[test]
     fn what_is_no_place_is_refused() {
-        for (text, expected) in
-            [("", "empty"), ("https://x/y", "neither"), ("file://state", "absolute")]
-        {
+        for (text, expected) in [
+            ("", "empty"),
+            ("https://x/y", "neither"),
+            ("file://state", "absolute"),
+            ("docker://busybox", "needs a registry"),
+            ("docker://ns/name", "needs a registry"),
+            ("docker://quay.io/", "not a docker:// URL"),
+            ("docker://quay.io/A/b", "not a docker:// URL"),
+        ] {
             let error = text.parse::<Location>().unwrap_err().to_string();
             assert!(error.contains(expected), "{text}: {error}");
         }
+        let digest = crate::oci::Digest::of(b"");
+        let text = format!("docker://quay.io/a/b@{digest}");
+        assert_eq!(text.parse::<Location>(), Err(Error::Digest));
     }
 }

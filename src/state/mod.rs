@@ -6,6 +6,7 @@
 mod document;
 mod local;
 mod location;
+mod registry;
 
 use std::fs::File;
 use std::io;
@@ -15,6 +16,7 @@ pub use location::{Error as LocationError, Location};
 
 use crate::client::Remote;
 use local::Local;
+use registry::Registry;
 
 /// The largest state that is read, in bytes: more than two million blobs.
 pub const MAX_SIZE: u64 = 512 << 20;
@@ -37,6 +39,7 @@ pub struct Store {
 #[derive(Debug)]
 enum Backend {
     Local(Local),
+    Registry(Registry),
 }
 
 /// Which of its contents a place held: what a later save expects to find there still.
@@ -61,6 +64,8 @@ enum Fault {
     Conflict,
     /// Somebody else holds the lock.
     Locked,
+    /// The content is no state, whatever its bytes are.
+    Damaged(Version, DocumentError),
     /// The content is longer than [`MAX_SIZE`].
     TooLong,
     /// Anything else.
@@ -139,13 +144,15 @@ impl Store {
     /// # Errors
     ///
     /// When the imageset's name cannot be one.
-    pub fn open(location: &Location, imageset: &str, _access: &Access) -> Result<Self, Error> {
-        if !crate::imageset::is_name(imageset) {
-            return Err(Error::Name(imageset.to_owned()));
-        }
-        let backend = match location {
-            Location::Local(directory) => Backend::Local(Local::new(directory, imageset)),
-        };
+    pub fn open(location: &Location, imageset: &str, access: &Access) -> Result<Self, Error> {
+        let named = Some(imageset).filter(|imageset| crate::imageset::is_name(imageset));
+        let backend = named.and_then(|imageset| match location {
+            Location::Local(directory) => Some(Backend::Local(Local::new(directory, imageset))),
+            Location::Registry(reference) => {
+                Registry::new(&access.remote, reference, imageset).map(Backend::Registry)
+            }
+        });
+        let backend = backend.ok_or_else(|| Error::Name(imageset.to_owned()))?;
         Ok(Self { imageset: imageset.to_owned(), place: location.to_string(), backend })
     }
 
@@ -164,6 +171,7 @@ impl Store {
     pub async fn load(&self) -> Result<Option<(State, Version)>, Error> {
         let read = match &self.backend {
             Backend::Local(local) => local.read().await,
+            Backend::Registry(registry) => registry.read().await,
         };
         let Some(Stored { bytes, version }) = read.map_err(|fault| self.error("load", fault))?
         else {
@@ -195,6 +203,7 @@ impl Store {
         let bytes = state.to_bytes().map_err(|source| Error::Document { imageset, source })?;
         let written = match &self.backend {
             Backend::Local(local) => local.write(bytes, expected).await,
+            Backend::Registry(registry) => registry.write(bytes, expected).await,
         };
         written.map_err(|fault| self.error("save", fault))
     }
@@ -207,6 +216,7 @@ impl Store {
     pub async fn remove(&self, expected: &Version) -> Result<(), Error> {
         let removed = match &self.backend {
             Backend::Local(local) => local.remove(expected).await,
+            Backend::Registry(registry) => registry.remove(expected).await,
         };
         removed.map_err(|fault| self.error("remove", fault))
     }
@@ -220,6 +230,7 @@ impl Store {
     pub async fn lock(&self) -> Result<Lock, Error> {
         let locked = match &self.backend {
             Backend::Local(local) => local.lock().await.map(Some),
+            Backend::Registry(_) => Ok(None),
         };
         locked.map(Lock).map_err(|fault| self.error("lock", fault))
     }
@@ -229,6 +240,9 @@ impl Store {
         let source: Box<dyn std::error::Error + Send + Sync> = match fault {
             Fault::Conflict => return Error::Conflict { imageset, place },
             Fault::Locked => return Error::Locked { imageset, place },
+            Fault::Damaged(version, source) => {
+                return Error::Damaged { imageset, place, version, source };
+            }
             Fault::TooLong => {
                 let limit = format!("it is longer than {MAX_SIZE} bytes");
                 io::Error::new(io::ErrorKind::FileTooLarge, limit).into()
