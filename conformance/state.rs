@@ -1,12 +1,13 @@
 //! States of imagesets: every place that can keep them keeps one contract.
 
 mod registry;
+mod s3;
 
 use std::fs;
 
 use shipperd::imageset::record::Blob;
 use shipperd::oci::Digest;
-use shipperd::state::{Access, Edition, Error, Location, State, Store};
+use shipperd::state::{Access, Aws, Edition, Error, Location, State, Store};
 use uuid::Uuid;
 
 use crate::client::{Reach, chain};
@@ -163,7 +164,7 @@ fn state(imageset: &str, editions: u64, blobs: usize) -> State {
 
 /// How nothing is reached but what needs neither credentials nor trust.
 fn access() -> Access {
-    Access { remote: Reach::default().remote() }
+    Access { remote: Reach::default().remote(), aws: Aws::default() }
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use serde_json::json;
 use shipperd::client::Remote;
 use shipperd::oci::{Digest, MediaType, Name, Registry, TagOrDigest};
-use shipperd::state::{Access, Error, Location, Store};
+use shipperd::state::{Access, Aws, Error, Location, Store};
 
 use super::{Place, assert_is_conflict, state};
 use crate::client::distribution::{Distribution, Setup, USER};
@@ -12,6 +12,10 @@ use crate::client::scripted::{Scripted, status, typed, with};
 use crate::client::{Reach, chain};
 
 const ARTIFACT_TYPE: &str = "application/vnd.shipperd.state.v1";
+
+fn through(remote: Remote) -> Access {
+    Access { remote, aws: Aws::default() }
+}
 
 fn location(registry: &Registry, rest: &str) -> Location {
     format!("docker://{registry}/{rest}").parse().unwrap()
@@ -50,7 +54,7 @@ async fn a_registry_keeps_the_contract() {
     let remote = Reach::plain(registry).remote();
     let place = Place {
         location: location(registry, "lab/state"),
-        access: Access { remote: remote.clone() },
+        access: through(remote.clone()),
         damage: async |imageset: &str, bytes: &[u8]| {
             put(&remote, registry, imageset, bytes).await;
         },
@@ -67,7 +71,7 @@ async fn a_tag_of_ones_own() {
     let Some(distribution) = Distribution::start(setup).await else { return };
     let registry = &distribution.registry().clone();
     let reach = || Reach { certificates: vec![distribution.certificates()], ..Reach::default() };
-    let access = Access { remote: reach().user(registry, USER.0, USER.1).remote() };
+    let access = through(reach().user(registry, USER.0, USER.1).remote());
     let open = |rest, imageset| Store::open(&location(registry, rest), imageset, &access).unwrap();
     let store = open("lab/state:prod", "demo");
     store.save(&state("demo", 1, 1), None).await.unwrap();
@@ -85,7 +89,7 @@ async fn a_tag_of_ones_own() {
     assert!(text.starts_with(&expected), "{text}");
     assert_is_conflict(&image.save(&state("demo", 1, 1), None).await);
 
-    let access = Access { remote: reach().remote() };
+    let access = through(reach().remote());
     let store = Store::open(&location(registry, "lab/state"), "demo", &access).unwrap();
     let text = chain(&store.load().await.unwrap_err());
     let expected = format!(
@@ -120,7 +124,7 @@ async fn a_registry_that_gives_other_bytes_is_not_believed() {
         })
         .await;
         let registry = registry.registry();
-        let access = Access { remote: Reach::plain(registry).remote() };
+        let access = through(Reach::plain(registry).remote());
         let store = Store::open(&location(registry, "lab/state"), "demo", &access).unwrap();
         match store.load().await {
             Ok(loaded) => assert_eq!((loaded.is_some(), expected), (true, "")),

@@ -146,8 +146,7 @@ impl Local {
         work: impl FnOnce(&Self) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, Fault> {
         let it = self.clone();
-        let lost = |error: tokio::task::JoinError| Fault::Failed(error.into());
-        tokio::task::spawn_blocking(move || work(&it)).await.map_err(lost)?
+        tokio::task::spawn_blocking(move || work(&it)).await.map_err(Fault::of)?
     }
 }
 
@@ -173,5 +172,5 @@ fn is_at(file: &File, path: &Path) -> io::Result<bool> {
 
 fn refused(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Fault {
     let path = path.to_owned();
-    move |source| Fault::Failed(Box::new(Refused { action, path, source }))
+    move |source| Fault::of(Refused { action, path, source })
 }

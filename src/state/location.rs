@@ -3,6 +3,7 @@
 //! ```text
 //! file:///srv/state, /srv/state, state     a directory
 //! docker://registry:5000/ns/name[:tag]     a repository of a registry
+//! s3://bucket/prefix                       object storage
 //! ```
 
 use std::fmt;
@@ -18,6 +19,13 @@ pub enum Location {
     Local(PathBuf),
     /// In a repository, under this tag; without one, under the name of the imageset.
     Registry(Reference),
+    /// In a bucket: one object for each imageset.
+    S3 {
+        /// The bucket.
+        bucket: String,
+        /// What the names of the objects begin with; without slashes at its ends, may be empty.
+        prefix: String,
+    },
 }
 
 /// Why a text does not say where states are kept.
@@ -27,7 +35,7 @@ pub enum Error {
     #[error("the place is empty")]
     Empty,
     /// A URL of another kind.
-    #[error("{0:?} is neither a directory, a file:// nor a docker:// URL")]
+    #[error("{0:?} is neither a directory nor a file://, docker:// or s3:// URL")]
     Scheme(String),
     /// A `file://` URL that names no absolute path.
     #[error("a file:// URL needs an absolute path, as in file:///srv/state")]
@@ -41,6 +49,12 @@ pub enum Error {
     /// A `docker://` URL with a digest, which can never be changed.
     #[error("a docker:// URL with a digest cannot keep what changes")]
     Digest,
+    /// An `s3://` URL without a bucket that can be one.
+    #[error("an s3:// URL needs a bucket of 3 to 63 of `a-z`, `0-9`, `.` and `-`: {0:?} is none")]
+    Bucket(String),
+    /// An `s3://` URL with a prefix that cannot be one.
+    #[error("an s3:// URL needs a prefix of letters, digits, `.`, `_`, `-` and `/`: {0:?} is none")]
+    Prefix(String),
 }
 
 impl FromStr for Location {
@@ -57,6 +71,7 @@ impl FromStr for Location {
             "file" if rest.starts_with('/') => Ok(Self::Local(rest.into())),
             "file" => Err(Error::NotAbsolute),
             "docker" => registry(rest),
+            "s3" => s3(rest),
             _ => Err(Error::Scheme(text.to_owned())),
         }
     }
@@ -75,12 +90,30 @@ fn registry(text: &str) -> Result<Location, Error> {
     Ok(Location::Registry(reference))
 }
 
+fn s3(text: &str) -> Result<Location, Error> {
+    let (bucket, prefix) = text.split_once('/').unwrap_or((text, ""));
+    let fit = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '.' | '-');
+    if !(3..=63).contains(&bucket.len()) || !bucket.chars().all(fit) {
+        return Err(Error::Bucket(bucket.to_owned()));
+    }
+    let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
+    let fit = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    let segment_is_fit =
+        |it: &str| !it.is_empty() && it.chars().all(fit) && !matches!(it, "." | "..");
+    if !prefix.is_empty() && !prefix.split('/').all(segment_is_fit) {
+        return Err(Error::Prefix(prefix.to_owned()));
+    }
+    Ok(Location::S3 { bucket: bucket.to_owned(), prefix: prefix.to_owned() })
+}
+
 impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Local(path) if path.is_absolute() => write!(f, "file://{}", path.display()),
             Self::Local(path) => path.display().fmt(f),
             Self::Registry(reference) => write!(f, "docker://{reference}"),
+            Self::S3 { bucket, prefix } if prefix.is_empty() => write!(f, "s3://{bucket}"),
+            Self::S3 { bucket, prefix } => write!(f, "s3://{bucket}/{prefix}"),
         }
     }
 }
@@ -99,6 +132,9 @@ mod tests {
             ("docker://quay.io/ns/name:prod", "docker://quay.io/ns/name:prod"),
             ("docker://localhost/state", "docker://localhost/state"),
             ("docker://docker.io/me/state", "docker://docker.io/me/state"),
+            ("s3://bucket", "s3://bucket"),
+            ("s3://bucket/", "s3://bucket"),
+            ("s3://bucket/a/b.c/", "s3://bucket/a/b.c"),
         ] {
             let location: Location = text.parse().unwrap();
             assert_eq!(location.to_string(), shown, "{text}");
@@ -116,6 +152,13 @@ mod tests {
             ("docker://ns/name", "needs a registry"),
             ("docker://quay.io/", "not a docker:// URL"),
             ("docker://quay.io/A/b", "not a docker:// URL"),
+            ("s3://", "bucket"),
+            ("s3://no", "bucket"),
+            ("s3://Bucket/x", "bucket"),
+            ("s3://key:secret@bucket/x", "bucket"),
+            ("s3://bucket//x", "prefix"),
+            ("s3://bucket/../x", "prefix"),
+            ("s3://bucket/x?versionId=1", "prefix"),
         ] {
             let error = text.parse::<Location>().unwrap_err().to_string();
             assert!(error.contains(expected), "{text}: {error}");

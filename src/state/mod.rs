@@ -7,16 +7,19 @@ mod document;
 mod local;
 mod location;
 mod registry;
+mod s3;
 
 use std::fs::File;
 use std::io;
 
 pub use document::{Edition, Error as DocumentError, SCHEMA_VERSION, State};
 pub use location::{Error as LocationError, Location};
+pub use s3::Aws;
 
 use crate::client::Remote;
 use local::Local;
 use registry::Registry;
+use s3::S3;
 
 /// The largest state that is read, in bytes: more than two million blobs.
 pub const MAX_SIZE: u64 = 512 << 20;
@@ -26,6 +29,8 @@ pub const MAX_SIZE: u64 = 512 << 20;
 pub struct Access {
     /// Registries.
     pub remote: Remote,
+    /// Object storage.
+    pub aws: Aws,
 }
 
 /// Where the state of one imageset is kept.
@@ -40,6 +45,7 @@ pub struct Store {
 enum Backend {
     Local(Local),
     Registry(Registry),
+    S3(Box<S3>),
 }
 
 /// Which of its contents a place held: what a later save expects to find there still.
@@ -143,17 +149,25 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// When the imageset's name cannot be one.
+    /// When the imageset's name cannot be one, or object storage is not set up as it must be.
     pub fn open(location: &Location, imageset: &str, access: &Access) -> Result<Self, Error> {
-        let named = Some(imageset).filter(|imageset| crate::imageset::is_name(imageset));
-        let backend = named.and_then(|imageset| match location {
-            Location::Local(directory) => Some(Backend::Local(Local::new(directory, imageset))),
+        let (place, name) = (location.to_string(), || Error::Name(imageset.to_owned()));
+        if !crate::imageset::is_name(imageset) {
+            return Err(name());
+        }
+        let backend = match location {
+            Location::Local(directory) => Backend::Local(Local::new(directory, imageset)),
             Location::Registry(reference) => {
-                Registry::new(&access.remote, reference, imageset).map(Backend::Registry)
+                let registry = Registry::new(&access.remote, reference, imageset);
+                Backend::Registry(registry.ok_or_else(name)?)
             }
-        });
-        let backend = backend.ok_or_else(|| Error::Name(imageset.to_owned()))?;
-        Ok(Self { imageset: imageset.to_owned(), place: location.to_string(), backend })
+            Location::S3 { bucket, prefix } => {
+                let s3 = S3::new(bucket, prefix, imageset, &access.aws);
+                let failed = |fault| error("reach", imageset, &place, fault);
+                Backend::S3(Box::new(s3.map_err(failed)?))
+            }
+        };
+        Ok(Self { imageset: imageset.to_owned(), place, backend })
     }
 
     /// The place, as a URL.
@@ -172,6 +186,7 @@ impl Store {
         let read = match &self.backend {
             Backend::Local(local) => local.read().await,
             Backend::Registry(registry) => registry.read().await,
+            Backend::S3(s3) => s3.read().await,
         };
         let Some(Stored { bytes, version }) = read.map_err(|fault| self.error("load", fault))?
         else {
@@ -204,6 +219,7 @@ impl Store {
         let written = match &self.backend {
             Backend::Local(local) => local.write(bytes, expected).await,
             Backend::Registry(registry) => registry.write(bytes, expected).await,
+            Backend::S3(s3) => s3.write(bytes, expected).await,
         };
         written.map_err(|fault| self.error("save", fault))
     }
@@ -217,6 +233,7 @@ impl Store {
         let removed = match &self.backend {
             Backend::Local(local) => local.remove(expected).await,
             Backend::Registry(registry) => registry.remove(expected).await,
+            Backend::S3(s3) => s3.remove(expected).await,
         };
         removed.map_err(|fault| self.error("remove", fault))
     }
@@ -230,25 +247,35 @@ impl Store {
     pub async fn lock(&self) -> Result<Lock, Error> {
         let locked = match &self.backend {
             Backend::Local(local) => local.lock().await.map(Some),
-            Backend::Registry(_) => Ok(None),
+            Backend::Registry(_) | Backend::S3(_) => Ok(None),
         };
         locked.map(Lock).map_err(|fault| self.error("lock", fault))
     }
 
     fn error(&self, action: &'static str, fault: Fault) -> Error {
-        let (imageset, place) = (self.imageset.clone(), self.place.clone());
-        let source: Box<dyn std::error::Error + Send + Sync> = match fault {
-            Fault::Conflict => return Error::Conflict { imageset, place },
-            Fault::Locked => return Error::Locked { imageset, place },
-            Fault::Damaged(version, source) => {
-                return Error::Damaged { imageset, place, version, source };
-            }
-            Fault::TooLong => {
-                let limit = format!("it is longer than {MAX_SIZE} bytes");
-                io::Error::new(io::ErrorKind::FileTooLarge, limit).into()
-            }
-            Fault::Failed(source) => source,
-        };
-        Error::Failed { action, imageset, place, source }
+        error(action, &self.imageset, &self.place, fault)
     }
+}
+
+impl Fault {
+    fn of(error: impl std::error::Error + Send + Sync + 'static) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+fn error(action: &'static str, imageset: &str, place: &str, fault: Fault) -> Error {
+    let (imageset, place) = (imageset.to_owned(), place.to_owned());
+    let source: Box<dyn std::error::Error + Send + Sync> = match fault {
+        Fault::Conflict => return Error::Conflict { imageset, place },
+        Fault::Locked => return Error::Locked { imageset, place },
+        Fault::Damaged(version, source) => {
+            return Error::Damaged { imageset, place, version, source };
+        }
+        Fault::TooLong => {
+            let limit = format!("it is longer than {MAX_SIZE} bytes");
+            io::Error::new(io::ErrorKind::FileTooLarge, limit).into()
+        }
+        Fault::Failed(source) => source,
+    };
+    Error::Failed { action, imageset, place, source }
 }

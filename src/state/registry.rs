@@ -48,16 +48,16 @@ impl Registry {
     pub(super) async fn read(&self) -> Result<Option<Stored>, Fault> {
         let document = match self.remote.manifest(&self.name, &self.target).await {
             Err(error) if is_absent(&error) => return Ok(None),
-            document => document.map_err(failed)?,
+            document => document.map_err(Fault::of)?,
         };
-        if document.digest == Digest::of(&artifact(removed()).map_err(failed)?) {
+        if document.digest == Digest::of(&artifact(removed()).map_err(Fault::of)?) {
             return Ok(None);
         }
         let manifest = Manifest::parse(&document.bytes, Some(&document.media_type));
-        let manifest = manifest.map_err(failed)?;
+        let manifest = manifest.map_err(Fault::of)?;
         let kind = manifest.artifact_type.unwrap_or_else(|| manifest.media_type.to_string());
         if kind != ARTIFACT_TYPE {
-            return Err(failed(Otherwise(kind)));
+            return Err(Fault::of(Otherwise(kind)));
         }
         let version = Version(document.digest.to_string());
         let mut layers = manifest.children.into_iter().filter(|it| it.role == Role::Layer);
@@ -76,13 +76,13 @@ impl Registry {
             Err(source::Error::BlobUnknown(_)) => {
                 return Err(Fault::Damaged(version, DocumentError::Content("is gone")));
             }
-            blob => blob.map_err(failed)?,
+            blob => blob.map_err(Fault::of)?,
         };
         let Body::Stream(mut stream) = blob.body else {
-            return Err(failed(Otherwise("a file".to_owned())));
+            return Err(Fault::of(Otherwise("a file".to_owned())));
         };
         let mut bytes = BytesMut::new();
-        while let Some(piece) = stream.try_next().await.map_err(failed)? {
+        while let Some(piece) = stream.try_next().await.map_err(Fault::of)? {
             if bytes.len() as u64 + piece.len() as u64 > layer.size {
                 return Err(Fault::Damaged(version, DocumentError::Content("is too long")));
             }
@@ -102,7 +102,7 @@ impl Registry {
     ) -> Result<Version, Fault> {
         // Known before much is sent, and once more when it counts.
         self.compare(expected).await?;
-        let mut layer = descriptor(LAYER_TYPE, &bytes).map_err(failed)?;
+        let mut layer = descriptor(LAYER_TYPE, &bytes).map_err(Fault::of)?;
         let title = "org.opencontainers.image.title".to_owned();
         layer.annotations.insert(title, format!("{}.json", self.imageset));
         self.push(&layer.digest, bytes.into()).await?;
@@ -111,33 +111,33 @@ impl Registry {
 
     /// Not every registry lets tags be removed: what is left says that nothing is here.
     pub(super) async fn remove(&self, expected: &Version) -> Result<(), Fault> {
-        self.set(removed().map_err(failed)?, Some(expected)).await.map(drop)
+        self.set(removed().map_err(Fault::of)?, Some(expected)).await.map(drop)
     }
 
     async fn set(&self, layer: Descriptor, expected: Option<&Version>) -> Result<Version, Fault> {
         self.push(&Digest::of(EMPTY), Bytes::from_static(EMPTY)).await?;
-        let manifest = artifact(Ok(layer)).map_err(failed)?;
+        let manifest = artifact(Ok(layer)).map_err(Fault::of)?;
         let digest = Digest::of(&manifest);
-        let media_type = MediaType::OCI_MANIFEST.parse().map_err(failed)?;
+        let media_type = MediaType::OCI_MANIFEST.parse().map_err(Fault::of)?;
         self.compare(expected).await?;
         let pushed =
             self.remote.push_manifest(&self.name, &self.target, &media_type, manifest.into());
-        pushed.await.map_err(failed)?;
-        let found = self.remote.resolve(&self.name, &self.target).await.map_err(failed)?.digest;
+        pushed.await.map_err(Fault::of)?;
+        let found = self.remote.resolve(&self.name, &self.target).await.map_err(Fault::of)?.digest;
         if found == digest { Ok(Version(digest.to_string())) } else { Err(Fault::Conflict) }
     }
 
     async fn push(&self, digest: &Digest, bytes: Bytes) -> Result<(), Fault> {
-        self.remote.push_blob(&self.name, digest, bytes).await.map_err(failed)
+        self.remote.push_blob(&self.name, digest, bytes).await.map_err(Fault::of)
     }
 
     async fn compare(&self, expected: Option<&Version>) -> Result<(), Fault> {
         let found = match self.remote.resolve(&self.name, &self.target).await {
             Ok(found) => Some(found.digest),
             Err(error) if is_absent(&error) => None,
-            Err(error) => return Err(failed(error)),
+            Err(error) => return Err(Fault::of(error)),
         };
-        let removed = Digest::of(&artifact(removed()).map_err(failed)?);
+        let removed = Digest::of(&artifact(removed()).map_err(Fault::of)?);
         let found = found.filter(|found| *found != removed);
         let found = found.map(|digest| Version(digest.to_string()));
         if found.as_ref() == expected { Ok(()) } else { Err(Fault::Conflict) }
@@ -167,8 +167,4 @@ fn artifact(layer: Result<Descriptor, crate::oci::Error>) -> Result<Vec<u8>, cra
         "layers": [layer?],
     });
     Ok(manifest.to_string().into_bytes())
-}
-
-fn failed(error: impl std::error::Error + Send + Sync + 'static) -> Fault {
-    Fault::Failed(error.into())
 }
