@@ -1,7 +1,9 @@
 //! What a user asked to carry, and which edition of it this is. Pure: no I/O.
 
+pub mod name;
 pub mod record;
 pub mod sequence;
+pub mod config;
 
 /// The longest name of an imageset, in bytes: file names and tags are made of it.
 pub const MAX_NAME: usize = 128;
@@ -10,7 +12,5 @@ pub const MAX_NAME: usize = 128;
 /// digit, at most [`MAX_NAME`].
 #[must_use]
 pub fn is_name(text: &str) -> bool {
-    let fit = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
-    let begins = text.starts_with(|c: char| c.is_ascii_alphanumeric());
-    begins && text.len() <= MAX_NAME && text.bytes().all(fit)
+    text.parse::<name::Name>().is_ok()
 }
