@@ -15,11 +15,11 @@ const MAX_DOCUMENT_SIZE: u64 = 128 << 20;
 pub struct Edition {
     /// The digest of the record: the identity of the bundle.
     pub digest: Digest,
-    /// The record, without its list of blobs: the index of the bundle has them.
+    /// The record; without its list of blobs where the index of the bundle has them.
     pub record: Record,
 }
 
-/// Reads the record of a bundle of ours; nothing when there is none.
+/// Reads the record of a bundle of ours, without its list of blobs; nothing when there is none.
 ///
 /// Everything that it lists must be there with its size; with `verify`, the digests of the
 /// files that are no blobs are verified.
@@ -28,11 +28,20 @@ pub struct Edition {
 ///
 /// When the record is broken, or the bundle is not what it says.
 pub fn find(tree: &Tree, verify: bool) -> Result<Option<Edition>, Error> {
+    let mut found = whole(tree, verify)?;
+    if let Some(edition) = &mut found {
+        edition.record.blobs = Vec::new();
+    }
+    Ok(found)
+}
+
+/// The same, with the list of blobs.
+pub(super) fn whole(tree: &Tree, verify: bool) -> Result<Option<Edition>, Error> {
     if tree.get(RECORD_FILE).is_none() {
         return Ok(None);
     }
     let bytes = read(tree, RECORD_FILE, MAX_RECORD_SIZE)?;
-    let mut record = Record::parse(&bytes)?;
+    let record = Record::parse(&bytes)?;
     for file in &record.files {
         has(tree, &file.path, file.size)?;
         if verify && file.size <= MAX_DOCUMENT_SIZE {
@@ -43,7 +52,7 @@ pub fn find(tree: &Tree, verify: bool) -> Result<Option<Edition>, Error> {
             }
         }
     }
-    for blob in std::mem::take(&mut record.blobs) {
+    for blob in &record.blobs {
         has(tree, &blob_path(&blob.digest), blob.size)?;
     }
     Ok(Some(Edition { digest: Digest::of(&bytes), record }))

@@ -218,6 +218,17 @@ pub fn open(path: &Path, verify: bool) -> Result<Bundle, Error> {
     Ok(Bundle { path: path.to_owned(), format, edition, index, problems })
 }
 
+/// Reads the record of the bundle of ours at `path`, with its list of blobs; nothing when it has
+/// none. Its manifests are not looked at.
+///
+/// # Errors
+///
+/// When it cannot be opened, or is not what its record says.
+pub fn record(path: &Path) -> Result<Option<Edition>, Error> {
+    let (_, tree, _) = contain(path)?;
+    edition::whole(&tree, true)
+}
+
 /// Whether `path` is a directory that is itself a bundle, rather than one that holds bundles.
 ///
 /// # Errors

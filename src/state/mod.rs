@@ -6,6 +6,7 @@
 mod document;
 mod local;
 mod location;
+mod rebuild;
 mod registry;
 mod s3;
 
@@ -14,6 +15,7 @@ use std::io;
 
 pub use document::{Edition, Error as DocumentError, SCHEMA_VERSION, State};
 pub use location::{Error as LocationError, Location};
+pub use rebuild::Error as RebuildError;
 pub use s3::Aws;
 
 use crate::client::Remote;
