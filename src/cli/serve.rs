@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 use super::ExitStatus;
 use super::printer::{self, Printer};
 use super::signals::Signals;
-use super::state::StateDir;
+use super::state_dir::StateDir;
 use crate::content::live::{Live, State};
 use crate::content::overlay::Overlay;
 use crate::content::shelf::{self, Shelf};

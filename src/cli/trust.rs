@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::ExitStatus;
 use super::printer::Printer;
-use super::state::StateDir;
+use super::state_dir::StateDir;
 use crate::server::tls;
 
 /// Print the certificate of the server's own authority, for clients

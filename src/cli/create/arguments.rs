@@ -8,14 +8,14 @@ use clap::builder::RangedU64ValueParser;
 use jiff::Timestamp;
 
 use crate::cli::hint::Advised;
-use crate::cli::state;
-use crate::client::{Credentials, Environment, Remote, Retries, Settings, Trust};
+use crate::cli::reach::Reach;
+use crate::cli::state_dir;
+use crate::client::Remote;
 use crate::create::{Follows, Request};
 use crate::imageset;
-use crate::oci::Registry;
 use crate::plan::Wanted;
 use crate::plan::image::Referrers;
-use crate::state::{Access, Location, Store};
+use crate::state::{Access, Aws, Location, Store};
 
 /// Make the next bundle of an imageset
 ///
@@ -66,15 +66,8 @@ pub(in crate::cli) struct Arguments {
     /// Leave out signatures, attestations and other referrers
     #[arg(long)]
     no_referrers: bool,
-    /// Speak plain HTTP to this registry; repeat it for more
-    #[arg(long, value_name = "HOST", value_delimiter = ',')]
-    plain_http: Vec<Registry>,
-    /// Take any certificate from this registry; repeat it for more
-    #[arg(long, value_name = "HOST", value_delimiter = ',')]
-    tls_skip_verify: Vec<Registry>,
-    /// Take credentials from this file only
-    #[arg(long, value_name = "FILE")]
-    authfile: Option<PathBuf>,
+    #[command(flatten)]
+    reach: Reach,
     /// How many transfers run at the same time
     #[arg(long, value_name = "N", default_value = "8",
         value_parser = RangedU64ValueParser::<usize>::new().range(1..=256))]
@@ -124,23 +117,17 @@ impl Arguments {
         let location = match &self.state {
             Some(location) => location.clone(),
             None => {
-                let directory = state::of_process();
+                let directory = state_dir::of_process();
                 let directory =
                     directory.context("there is no directory for the state: set `--state`")?;
                 Location::Local(directory.join("imagesets"))
             }
         };
-        Ok(Store::open(&location, name, &Access { remote: remote.clone() })?)
+        Ok(Store::open(&location, name, &Access { remote: remote.clone(), aws: Aws::of_process() })?)
     }
 
     pub(super) fn remote(&self) -> anyhow::Result<Remote> {
-        let environment = Environment::of_process();
-        let credentials = Credentials::load(self.authfile.as_deref(), &environment)
-            .context("cannot load the credentials for registries")?;
-        let directories = Trust::directories(&environment);
-        let trust = Trust::load(&self.plain_http, &self.tls_skip_verify, &directories)
-            .context("cannot load the certificates for registries")?;
-        Ok(Remote::new(Settings { credentials, trust, retries: Retries::PATIENT }))
+        self.reach.remote()
     }
 }
 
