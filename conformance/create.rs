@@ -2,6 +2,7 @@
 //! kernel and by other tools; and what is left of a run that fails.
 
 mod bundle;
+mod configuration;
 mod failures;
 mod files;
 mod fleet;

@@ -12,7 +12,7 @@ use shipperd::create::{self, Follows, Outcome, Progress, Request};
 use shipperd::plan::Wanted;
 use shipperd::plan::image::Referrers;
 use shipperd::plan::wanted::Origin;
-use shipperd::state::{Access, Location, Store};
+use shipperd::state::{Access, Aws, Location, Store};
 
 use super::layout::Layout;
 
@@ -45,7 +45,7 @@ async fn bundle(output: &Path, name: &str, layer: &[u8]) -> create::Created {
     };
     let credentials = Credentials::default();
     let settings = Settings { credentials, trust: Trust::default(), retries: Retries::PATIENT };
-    let access = Access { remote: Remote::new(settings) };
+    let access = Access { remote: Remote::new(settings), aws: Aws::default() };
     let location = Location::Local(source.path().join("state"));
     let store = Store::open(&location, name, &access).unwrap();
     let nothing = Overlay::new(vec![], false);

@@ -22,13 +22,15 @@ pub(super) struct Reach {
 }
 
 impl Reach {
-    /// The client that follows them; nothing is connected yet.
-    pub(super) fn remote(&self) -> anyhow::Result<Remote> {
+    /// The client that follows them; nothing is connected yet. `unverified` is a registry of
+    /// which any certificate is taken, too.
+    pub(super) fn remote(&self, unverified: Option<&Registry>) -> anyhow::Result<Remote> {
         let environment = Environment::of_process();
         let credentials = Credentials::load(self.authfile.as_deref(), &environment)
             .context("cannot load the credentials for registries")?;
         let directories = Trust::directories(&environment);
-        let trust = Trust::load(&self.plain_http, &self.tls_skip_verify, &directories)
+        let unverified: Vec<_> = self.tls_skip_verify.iter().chain(unverified).cloned().collect();
+        let trust = Trust::load(&self.plain_http, &unverified, &directories)
             .context("cannot load the certificates for registries")?;
         Ok(Remote::new(Settings { credentials, trust, retries: Retries::PATIENT }))
     }

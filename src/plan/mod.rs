@@ -4,6 +4,7 @@
 //! Images are planned here; release images, operator catalogs and charts will each be a file
 //! beside [`image`]. What is wanted, [`wanted`] says.
 
+pub mod additional;
 pub mod image;
 pub mod wanted;
 

@@ -3,17 +3,21 @@
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use clap::builder::RangedU64ValueParser;
 use jiff::Timestamp;
 
+use super::configuration::Configuration;
 use crate::cli::hint::Advised;
+use crate::cli::printer::{Printer, name};
 use crate::cli::reach::Reach;
 use crate::cli::state_dir;
 use crate::client::Remote;
 use crate::create::{Follows, Request};
-use crate::imageset;
+use crate::imageset::config::Storage;
+use crate::imageset::name::Name;
 use crate::plan::Wanted;
+use crate::plan::additional::Additional;
 use crate::plan::image::Referrers;
 use crate::state::{Access, Aws, Location, Store};
 
@@ -39,13 +43,18 @@ pub(in crate::cli) struct Arguments {
     /// `docker-archive:FILE[:REF]`
     #[arg(value_name = "IMAGE")]
     images: Vec<Wanted>,
-    /// The name of the imageset; the bundle's file begins with it
+    /// The images to carry, as oc-mirror's ImageSetConfiguration (v1alpha2 or v2alpha1)
+    // SHIPPERD_CONFIG names the file that sets flags.
+    #[arg(long, short, value_name = "FILE", env = "SHIPPERD_IMAGESET_CONFIG")]
+    config: Option<PathBuf>,
+    /// The name of the imageset; the bundle's file begins with it [default: the configuration's]
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
     /// The directory of the bundle
     #[arg(long, short, value_name = "DIR", default_value = ".")]
     output: PathBuf,
     /// Where the state is kept: a directory, docker://REGISTRY/NS/NAME or s3://BUCKET/PREFIX
+    /// [default: the configuration's storageConfig, else $XDG_STATE_HOME/shipperd/imagesets]
     #[arg(long, value_name = "URL")]
     state: Option<Location>,
     /// Begin again: sequence 1 of a new imageset, with everything
@@ -75,37 +84,49 @@ pub(in crate::cli) struct Arguments {
 }
 
 impl Arguments {
-    pub(super) fn request(&self) -> anyhow::Result<Request> {
-        if self.images.is_empty() {
+    /// The configuration, if there is one.
+    pub(super) fn configuration(&self) -> anyhow::Result<Option<Configuration>> {
+        self.config.as_deref().map(Configuration::load).transpose()
+    }
+
+    /// What is to be made. `printer` is told of what the configuration blocks.
+    pub(super) fn request(
+        &self,
+        configuration: Option<&Configuration>,
+        printer: &Printer,
+    ) -> anyhow::Result<Request> {
+        let config = configuration.map(|it| &it.config);
+        let Additional { mut wanted, blocked } = config.map(Additional::of).unwrap_or_default();
+        for (image, expression) in blocked {
+            printer.say(format!("{} is blocked by {expression:?}", name(image)));
+        }
+        wanted.extend(self.images.iter().cloned());
+        if wanted.is_empty() {
             let message = "there is nothing to carry".to_owned();
             let hint = "name images: `shipperd create --name apps quay.io/ns/name:tag`".to_owned();
             return Err(Advised { message, hint }.into());
         }
-        let Some(name) = self.name.clone() else {
+        let named = self.name.clone().or_else(|| configuration?.name());
+        let Some(imageset) = named else {
             let message = "the imageset has no name".to_owned();
             let hint = "give it one with `--name`: updates are found by it".to_owned();
             return Err(Advised { message, hint }.into());
         };
-        if !imageset::is_name(&name) {
-            bail!(
-                "{name:?} cannot name an imageset: use at most {} letters, digits, `.`, `_` and \
-                 `-`, the first a letter or digit",
-                imageset::MAX_NAME
-            );
-        }
-        let referrers = if self.no_referrers { Referrers::LeaveOut } else { Referrers::Carry };
+        let imageset: Name = imageset.parse()?;
+        let carried = !self.no_referrers && config.is_none_or(|it| it.shipperd.referrers);
+        let archive_size = self.archive_size.map(|ArchiveSize(bytes)| bytes);
         Ok(Request {
-            images: self.images.clone(),
-            name,
+            images: wanted,
+            name: imageset.to_string(),
             output: self.output.clone(),
-            config: None,
+            config: configuration.map(|it| it.text.clone()),
             follows: match (self.full, self.since) {
                 (true, _) => Follows::Nothing,
                 (false, Some(sequence)) => Follows::Since(sequence),
                 (false, None) => Follows::Latest,
             },
-            referrers,
-            archive_size: self.archive_size.map(|ArchiveSize(bytes)| bytes),
+            referrers: if carried { Referrers::Carry } else { Referrers::LeaveOut },
+            archive_size: archive_size.or_else(|| config?.archive_size),
             parallel: self.parallel,
             created: moment(std::env::var("SOURCE_DATE_EPOCH").ok().as_deref())?,
             keep_going: self.keep_going,
@@ -113,9 +134,20 @@ impl Arguments {
         })
     }
 
-    pub(super) fn store(&self, name: &str, remote: &Remote) -> anyhow::Result<Store> {
-        let location = match &self.state {
-            Some(location) => location.clone(),
+    /// Where the state is kept: as the command line says, else the configuration.
+    pub(super) fn store(
+        &self,
+        configuration: Option<&Configuration>,
+        imageset: &str,
+        remote: &Remote,
+    ) -> anyhow::Result<Store> {
+        let storage = configuration.and_then(|it| it.config.storage.as_ref());
+        let configured = storage.map(|storage| match storage {
+            Storage::Local { path } => Location::Local(path.clone()),
+            Storage::Registry { image, .. } => Location::Registry(image.clone()),
+        });
+        let location = match self.state.clone().or(configured) {
+            Some(location) => location,
             None => {
                 let directory = state_dir::of_process();
                 let directory =
@@ -123,11 +155,17 @@ impl Arguments {
                 Location::Local(directory.join("imagesets"))
             }
         };
-        Ok(Store::open(&location, name, &Access { remote: remote.clone(), aws: Aws::of_process() })?)
+        let access = Access { remote: remote.clone(), aws: Aws::of_process() };
+        Ok(Store::open(&location, imageset, &access)?)
     }
 
-    pub(super) fn remote(&self) -> anyhow::Result<Remote> {
-        self.reach.remote()
+    /// How registries are reached.
+    pub(super) fn remote(&self, configuration: Option<&Configuration>) -> anyhow::Result<Remote> {
+        let storage = configuration.and_then(|it| it.config.storage.as_ref());
+        self.reach.remote(storage.and_then(|storage| match storage {
+            Storage::Registry { image, skip_tls: true } => Some(&image.registry),
+            Storage::Registry { .. } | Storage::Local { .. } => None,
+        }))
     }
 }
 

@@ -1,6 +1,7 @@
 //! `shipperd create`: makes the next bundle of an imageset.
 
 mod arguments;
+mod configuration;
 mod shown;
 
 use std::sync::Arc;
@@ -18,9 +19,11 @@ pub(super) use arguments::Arguments;
 use shown::Shown;
 
 pub(super) fn run(arguments: &Arguments, printer: &Printer) -> anyhow::Result<ExitStatus> {
-    let request = arguments.request()?;
-    let remote = arguments.remote()?;
-    let store = arguments.store(&request.name, &remote)?;
+    let configuration = arguments.configuration()?;
+    let configuration = configuration.as_ref();
+    let request = arguments.request(configuration, printer)?;
+    let remote = arguments.remote(configuration)?;
+    let store = arguments.store(configuration, &request.name, &remote)?;
     let shown = Arc::new(Shown::new(printer));
     let runtime = super::runtime()?;
     let outcome = runtime.block_on(async {
