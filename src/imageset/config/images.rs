@@ -1,6 +1,6 @@
 //! Images: what to carry, what to leave out.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -76,12 +76,13 @@ impl Platform {
         at: &Path<'_>,
         problems: &mut Problems<'_>,
     ) -> Vec<Self> {
-        let mut read = Vec::<Self>::new();
+        let mut seen = HashSet::new();
+        let mut read = Vec::new();
         for (number, platform) in platforms.into_iter().enumerate() {
             let file::Platform { os, architecture, variant } = platform;
             let variant = Some(variant).filter(|it| !it.is_empty());
             let platform = Self { os, architecture, variant };
-            if read.contains(&platform) {
+            if !seen.insert(platform.clone()) {
                 problems.add(&at.item(number), "this platform is here twice");
             }
             read.push(platform);

@@ -135,7 +135,7 @@ impl Config {
         let mut problems = Problems::new(&root);
         let json = shape::read(&root, api, &mut problems);
         let file = file::File::deserialize(json)
-            .map_err(|error| Error::from(Problem::of_file(format!("not an {KIND}: {error}"))))?;
+            .map_err(|error| Error::from(Problem::of_file(&format!("not an {KIND}: {error}"))))?;
         let config = Self::read(file, api, &mut problems);
         problems.end().map(|()| config)
     }
@@ -229,7 +229,7 @@ impl Storage {
 /// Which version the document has, if it is a configuration at all.
 fn version_of(root: &Node) -> Result<ApiVersion, Error> {
     let yaml::Value::Mapping(_) = &root.value else {
-        return Err(Problem::at(root.location, format!("not an {KIND}: not a mapping")).into());
+        return Err(Problem::at(root.location, &format!("not an {KIND}: not a mapping")).into());
     };
     let mut problems = Problems::new(root);
     let kind = word(root, "kind");
@@ -260,7 +260,7 @@ fn version_of(root: &Node) -> Result<ApiVersion, Error> {
         problems.add(&Path::Root.field("apiVersion"), message);
     }
     problems.end()?;
-    version.ok_or_else(|| Problem::at(root.location, format!("not an {KIND}")).into())
+    version.ok_or_else(|| Problem::at(root.location, &format!("not an {KIND}")).into())
 }
 
 /// The word that a field of the document holds.

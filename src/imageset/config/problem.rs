@@ -8,6 +8,9 @@ use super::yaml::Node;
 /// How many problems are told. Whoever makes more has to start with these.
 const MAX_PROBLEMS: usize = 100;
 
+/// How much of a message or a path is told, in characters.
+const MAX_SHOWN: usize = 300;
+
 /// A place in the file; both count from 1.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub struct Location {
@@ -35,12 +38,12 @@ pub struct Problem {
 }
 
 impl Problem {
-    pub(super) fn of_file(message: String) -> Self {
-        Self { location: None, path: String::new(), message }
+    pub(super) fn of_file(message: &str) -> Self {
+        Self { location: None, path: String::new(), message: shown(message) }
     }
 
-    pub(super) fn at(location: Location, message: String) -> Self {
-        Self { location: Some(location), path: String::new(), message }
+    pub(super) fn at(location: Location, message: &str) -> Self {
+        Self { location: Some(location), path: String::new(), message: shown(message) }
     }
 }
 
@@ -79,10 +82,27 @@ impl From<Problem> for Error {
 
 fn listed(problems: &[Problem]) -> String {
     let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    let more = if lines.len() < MAX_PROBLEMS { "" } else { " at least" };
     match lines.as_slice() {
         [one] => one.clone(),
-        _ => format!("{} problems:\n{}", lines.len(), lines.join("\n")),
+        _ => format!("{} problems{more}:\n{}", lines.len(), lines.join("\n")),
     }
+}
+
+/// Text of the file as it can be shown: on one line, not endless, nothing for a terminal to obey.
+fn shown(text: &str) -> String {
+    let mut shown = String::new();
+    for (number, c) in text.chars().enumerate() {
+        match c {
+            _ if number == MAX_SHOWN => {
+                shown.push('…');
+                break;
+            }
+            c if c.is_control() => shown.extend(c.escape_debug()),
+            c => shown.push(c),
+        }
+    }
+    shown
 }
 
 /// The way to a value, from the root of the document.
@@ -154,8 +174,8 @@ impl<'a> Problems<'a> {
         message: impl Into<String>,
     ) {
         if self.found.len() < MAX_PROBLEMS {
-            let (location, path) = (Some(location), path.to_string());
-            self.found.push(Problem { location, path, message: message.into() });
+            let (path, message) = (shown(&path.to_string()), shown(&message.into()));
+            self.found.push(Problem { location: Some(location), path, message });
         }
     }
 

@@ -8,6 +8,9 @@ use super::problem::{Path, Problems};
 use super::schema::{FIELDS, VERSION};
 use super::yaml::{Key, Node, Value};
 
+/// The longest name that is compared with known ones, in bytes.
+const MAX_NAME: usize = 64;
+
 /// How like a known name an unknown one must be to be taken for it.
 const ALIKE: f64 = 0.8;
 
@@ -162,6 +165,7 @@ fn unknown(name: &str, fields: &Map<String, Json>) -> String {
     let lower = name.to_ascii_lowercase();
     let nearest = fields
         .keys()
+        .filter(|_| name.len() <= MAX_NAME)
         .map(|known| (strsim::jaro_winkler(&lower, &known.to_ascii_lowercase()), known))
         .filter(|(alike, _)| *alike >= ALIKE)
         .max_by(|(one, _), (other, _)| one.total_cmp(other));

@@ -457,4 +457,13 @@ fn many_problems_are_not_all_told() {
     let body: String = (0..500).map(|n| format!("x{n}: 1\n")).collect();
     let error = Config::parse(&format!("{V2}mirror: {{}}\n{body}")).unwrap_err();
     assert_eq!(error.problems().len(), 100);
+    assert!(error.to_string().starts_with("100 problems at least:\n"), "{error}");
+}
+
+#[test]
+fn what_the_file_says_cannot_take_over_the_terminal() {
+    let key = format!("\"\\e[31m{}\"", "x".repeat(1000));
+    let error = Config::parse(&format!("{V2}mirror: {{}}\n{key}: 1\n")).unwrap_err().to_string();
+    assert!(error.contains("\\u{1b}[31mxxx") && error.contains("…: unknown field"), "{error}");
+    assert!(!error.contains(char::is_control) && error.len() < 500, "{error}");
 }

@@ -73,17 +73,17 @@ pub(super) fn parse(text: &str) -> Result<Node, Problem> {
     if text.len() > MAX_SIZE {
         let message =
             format!("the file has {} bytes; more than {MAX_SIZE} are not read", text.len());
-        return Err(Problem::of_file(message));
+        return Err(Problem::of_file(&message));
     }
     let limits = options! { flow_nesting_limit: MAX_DEPTH, block_nesting_limit: MAX_DEPTH };
     let mut builder = Builder::default();
     for event in Parser::new_from_str_with_options(text, limits) {
         let (event, span) = event.map_err(|error| {
-            Problem::at(location(error.marker()), format!("not YAML: {}", error.kind()))
+            Problem::at(location(error.marker()), &format!("not YAML: {}", error.kind()))
         })?;
         builder.take(event, &span)?;
     }
-    builder.document.ok_or_else(|| Problem::of_file("the file is empty".into()))
+    builder.document.ok_or_else(|| Problem::of_file("the file is empty"))
 }
 
 fn location(marker: &Marker) -> Location {
@@ -114,7 +114,7 @@ impl Builder {
         let location = location(&span.start);
         match event {
             Event::DocumentStart(..) if self.document.is_some() => {
-                Err(Problem::at(location, "the file has a second document".into()))
+                Err(Problem::at(location, "the file has a second document"))
             }
             Event::Scalar(text, style, anchor, tag) => {
                 refuse_tag(tag.as_deref(), location)?;
@@ -141,10 +141,7 @@ impl Builder {
             },
             Event::Alias(anchor) => {
                 let Some(node) = self.anchors.get(&anchor).cloned() else {
-                    return Err(Problem::at(
-                        location,
-                        "this alias is part of what it names".into(),
-                    ));
+                    return Err(Problem::at(location, "this alias is part of what it names"));
                 };
                 self.spend(&node)?;
                 self.add(node, 0)
@@ -166,7 +163,7 @@ impl Builder {
             self.values = self.values.saturating_add(1);
             if depth >= MAX_DEPTH {
                 let message = format!("values lie more than {MAX_DEPTH} deep in each other");
-                return Err(Problem::at(node.location, message));
+                return Err(Problem::at(node.location, &message));
             }
             match &part.value {
                 Value::Scalar { text, .. } => self.text = self.text.saturating_add(text.len()),
@@ -181,7 +178,7 @@ impl Builder {
         }
         if self.values > MAX_VALUES || self.text > MAX_TEXT {
             let message = format!("more than {MAX_VALUES} values or {MAX_TEXT} bytes of them");
-            return Err(Problem::at(node.location, message));
+            return Err(Problem::at(node.location, &message));
         }
         Ok(())
     }
@@ -213,7 +210,7 @@ impl Open {
                 if let Some((before, _)) = twice {
                     let message =
                         format!("{:?} is here twice, first at {}", key.text, before.location);
-                    return Err(Problem::at(key.location, message));
+                    return Err(Problem::at(key.location, &message));
                 }
                 push(entries, key, node)?;
             }
@@ -238,7 +235,7 @@ impl Open {
                 // Depth and number are counted: a list of lists ends.
                 Value::Sequence(items) => merged.extend(items.into_iter().rev()),
                 Value::Scalar { .. } => {
-                    return Err(Problem::at(location, "`<<` needs a mapping".into()));
+                    return Err(Problem::at(location, "`<<` needs a mapping"));
                 }
             }
         }
@@ -249,7 +246,7 @@ impl Open {
 fn push(entries: &mut Vec<(Key, Node)>, key: Key, node: Node) -> Result<(), Problem> {
     if entries.len() >= MAX_KEYS {
         let message = format!("a mapping of more than {MAX_KEYS} keys");
-        return Err(Problem::at(key.location, message));
+        return Err(Problem::at(key.location, &message));
     }
     entries.push((key, node));
     Ok(())
@@ -259,7 +256,7 @@ fn key(node: Node) -> Result<Key, Problem> {
     match node.value {
         Value::Scalar { text, .. } => Ok(Key { text, location: node.location }),
         Value::Sequence(_) | Value::Mapping(_) => {
-            Err(Problem::at(node.location, "a key must be a word".into()))
+            Err(Problem::at(node.location, "a key must be a word"))
         }
     }
 }
@@ -268,7 +265,7 @@ fn key(node: Node) -> Result<Key, Problem> {
 fn refuse_tag(tag: Option<&Tag>, location: Location) -> Result<(), Problem> {
     match tag {
         Some(tag) if !tag.is_yaml_core_schema() => {
-            Err(Problem::at(location, format!("the tag {:?} is not known", tag.original())))
+            Err(Problem::at(location, &format!("the tag {:?} is not known", tag.original())))
         }
         _ => Ok(()),
     }
