@@ -1,21 +1,13 @@
-//! Images: what to carry, what to leave out.
+//! Images to carry.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use regex::bytes::{Regex, RegexBuilder};
-
 use super::problem::{Path, Problems};
 use super::{ApiVersion, file};
 use crate::oci::{Reference, Repository, Tag};
-
-/// How large one regular expression may become, in bytes of memory.
-const MAX_REGEX: usize = 64 << 10;
-
-/// How many regular expressions there may be.
-const MAX_BLOCKED: usize = 1000;
 
 /// Where an image or a catalog comes from.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
@@ -164,66 +156,5 @@ impl AdditionalImage {
             reference.tag = "latest".parse().ok();
         }
         Some(Self { name, target_repo, target_tag, platforms })
-    }
-}
-
-/// A regular expression for images to leave out.
-#[derive(Clone, Debug)]
-pub struct Blocked(Regex);
-
-impl Blocked {
-    /// The regular expression, as it is written.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        self.0.as_str()
-    }
-
-    /// Whether it matches somewhere in the reference.
-    #[must_use]
-    pub fn matches(&self, reference: &Reference) -> bool {
-        self.0.is_match(reference.to_string().as_bytes())
-    }
-
-    pub(super) fn list(
-        blocked: &[file::BlockedImage],
-        at: &Path<'_>,
-        problems: &mut Problems<'_>,
-    ) -> Vec<Self> {
-        if blocked.len() > MAX_BLOCKED {
-            let message =
-                format!("these are {}; more than {MAX_BLOCKED} are not read", blocked.len());
-            problems.add(at, message);
-        }
-        let read = |(number, blocked): (usize, &file::BlockedImage)| {
-            problems.word(&at.item(number).field("name"), &blocked.name)
-        };
-        blocked.iter().take(MAX_BLOCKED).enumerate().filter_map(read).collect()
-    }
-}
-
-impl FromStr for Blocked {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        // References are ASCII; so are the classes of Go's regular expressions.
-        let built = RegexBuilder::new(text)
-            .unicode(false)
-            .size_limit(MAX_REGEX)
-            .dfa_size_limit(MAX_REGEX)
-            .nest_limit(64)
-            .build();
-        built.map(Self).map_err(|error| {
-            let reason = match &error {
-                // Of several lines, the last says what is wrong; the others draw where.
-                regex::Error::Syntax(drawn) => {
-                    drawn.lines().next_back().unwrap_or(drawn).to_owned()
-                }
-                regex::Error::CompiledTooBig(_) => "it is too large".into(),
-                _ => error.to_string(),
-            };
-            let reason = reason.strip_prefix("error: ").unwrap_or(&reason);
-            let advice = if text.starts_with('*') { "; `.*` matches anything" } else { "" };
-            format!("{text:?} is not a regular expression: {reason}{advice}")
-        })
     }
 }

@@ -4,12 +4,13 @@
 //! yaml      text → a tree that knows where each value stands
 //! shape     the tree against the schema: unknown, missing and misshapen fields
 //! file      the fields as they are written; the schema is made from these types
-//! images, release, operators, helm    the rules of each, and the values that come of it
+//! images, blocked, release, operators, helm    the rules of each, and the values that come of it
 //! ```
 //!
 //! Pure: no I/O. Everything that is wrong is told at once, with its place.
 //! docs/guide/configuration.md tells users about it.
 
+pub mod blocked;
 mod file;
 pub mod helm;
 pub mod images;
@@ -25,7 +26,8 @@ use std::path::PathBuf;
 
 use serde::Deserialize as _;
 
-pub use images::{AdditionalImage, Blocked, ImageName, Platform};
+pub use blocked::Blocked;
+pub use images::{AdditionalImage, ImageName, Platform};
 pub use problem::{Error, Location, Problem};
 pub use schema::schema;
 
