@@ -1,8 +1,10 @@
 //! What is served of files at hand: the contract of `Source` on each container, names, closure,
-//! damage, and the shelf as files come and go.
+//! damage, the shelf as files come and go, and imagesets in sequences and parts.
 
+pub mod imageset;
 pub mod layout;
 mod names;
+pub mod sequences;
 mod shelf;
 
 use std::path::Path;

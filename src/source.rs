@@ -80,7 +80,8 @@ pub trait Source: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// [`Error::ManifestUnknown`] when it, or something it needs, is not here.
+    /// [`Error::ManifestUnknown`] when it, or something it needs, is not here;
+    /// [`Error::LeftOut`] when that is on purpose.
     fn resolve(
         &self,
         name: &Name,
@@ -165,6 +166,16 @@ pub enum Error {
     /// The repository is here, the manifest is not.
     #[error("manifest not known: {0}")]
     ManifestUnknown(TagOrDigest),
+    /// The manifest is not here on purpose: an index names it for a platform nobody asked for.
+    #[error(
+        "manifest {digest} was left out of imageset {imageset} on purpose: its platform was not asked for"
+    )]
+    LeftOut {
+        /// The manifest.
+        digest: Digest,
+        /// The imageset, by its name.
+        imageset: String,
+    },
     /// The repository is here, the blob is not.
     #[error("blob not known: {0}")]
     BlobUnknown(Digest),
@@ -200,6 +211,7 @@ impl Error {
             Self::Unavailable { .. } => true,
             Self::NameUnknown(_)
             | Self::ManifestUnknown(_)
+            | Self::LeftOut { .. }
             | Self::BlobUnknown(_)
             | Self::Unauthorized(_)
             | Self::Denied(_)

@@ -62,7 +62,10 @@ async fn a_path_means_one_registry_or_the_one_named() {
         assert_eq!(found(&overlay, path, tag).await.as_ref(), expected, "{path}:{tag}");
     }
     assert!(found(&overlay, "ns/app", "v1").await.is_some(), "the uppermost wins");
-    assert_eq!(overlay.ambiguous(), ["ns/app:v1"]);
+    let ambiguous: Vec<_> = overlay.ambiguous().iter().map(ToString::to_string).collect();
+    let served =
+        "ns/app:v1 means different images in different registries; that of ghcr.io is served";
+    assert_eq!(ambiguous, [served]);
     assert_eq!(overlay.image_count(), 5);
     let anywhere = found(&overlay, "any/prefix", &port.to_string()).await;
     assert_eq!(anywhere, Some(port), "by digest under any name");

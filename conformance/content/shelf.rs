@@ -106,12 +106,16 @@ async fn the_same_bundle_twice_is_served_once() {
     let served = shelf(site.path()).scan().unwrap().unwrap();
     let expected = [
         ("app-1.sqfs".to_owned(), State::Live),
-        ("copy.sqfs".to_owned(), State::Refused),
+        ("copy.sqfs".to_owned(), State::Ignored),
         ("other-1.sqfs".to_owned(), State::Live),
     ];
     assert_eq!(states(&served), expected);
-    assert!(served.bundles[1].notes[0].contains("twice"), "{:?}", served.bundles[1].notes);
-    assert_eq!(served.source.ambiguous(), [""; 0], "same registry, uppermost wins");
+    let first = made.path.display();
+    assert_eq!(served.bundles[1].notes, [format!("the same bundle is here twice: {first}")]);
+    let ambiguous: Vec<_> = served.source.ambiguous().iter().map(ToString::to_string).collect();
+    let name = "quay.io/ns/app:v1 means different images in different imagesets";
+    assert_eq!(ambiguous, [format!("{name}; that of app is served")]);
+    assert_eq!(served.ambiguous, 1);
 }
 
 #[tokio::test]

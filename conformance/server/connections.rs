@@ -4,9 +4,10 @@ use std::io::{Read, Write};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use shipperd::content::live::{Findings, Served, State, Status};
+use shipperd::content::live::{Edition, Findings, Served, State, Status};
 use shipperd::content::memory::Memory;
 use shipperd::server::Options;
+use uuid::Uuid;
 
 use super::house::House;
 
@@ -76,13 +77,16 @@ fn ready_says_how_each_bundle_fares() {
     assert_eq!(house.get("/readyz").status, 200, "an empty directory is watched");
     let status = |name: &str, state| Status {
         path: name.into(),
+        imageset: None,
         state,
         notes: vec!["superblock: bad magic".to_owned()],
         damaged: Findings::default(),
     };
     let broken = status("broken.sqfs", State::Refused);
     let good = status("good.sqfs", State::Live);
-    let serve = |bundles| house.live.replace(Served { source: Memory::new().unwrap(), bundles });
+    let serve = |bundles| {
+        house.live.replace(Served { source: Memory::new().unwrap(), bundles, ambiguous: 3 });
+    };
     serve(vec![broken.clone()]);
     let answer = house.get("/readyz");
     assert_eq!(answer.status, 503);
@@ -104,6 +108,40 @@ fn ready_says_how_each_bundle_fares() {
     ] {
         assert!(metrics.contains(line), "{line} in {metrics}");
     }
+}
+
+#[test]
+fn metrics_tell_the_newest_sequence_of_each_imageset() {
+    let house = house(Options::default());
+    let status = |sequence, state| Status {
+        path: format!("{sequence}.sqfs").into(),
+        imageset: Some(Edition {
+            id: Uuid::nil(),
+            name: "ocp \"prod\"".to_owned(),
+            sequence,
+            part: None,
+        }),
+        state,
+        notes: vec![],
+        damaged: Findings::default(),
+    };
+    let serve = |bundles| {
+        house.live.replace(Served { source: Memory::new().unwrap(), bundles, ambiguous: 3 });
+        house.get("/metrics").text()
+    };
+    let (live, waiting) = (State::Live, State::Waiting);
+    let metrics = serve(vec![status(2, live), status(1, live), status(4, waiting)]);
+    let sequence = "shipperd_imageset_sequence{imageset=\"ocp \\\"prod\\\"\",id=\"00000000-0000-0000-0000-000000000000\"}";
+    for line in [
+        &format!("{sequence} 2\n"),
+        "shipperd_bundles{state=\"waiting\"} 1\n",
+        "shipperd_bundles{state=\"ignored\"} 0\n",
+        "shipperd_ambiguous_names 3\n",
+    ] {
+        assert!(metrics.contains(line), "{line} in {metrics}");
+    }
+    assert!(serve(vec![status(1, live)]).contains(&format!("{sequence} 1\n")), "rolled back");
+    assert!(!serve(vec![]).contains("imageset_sequence{"), "what is gone has no gauge");
 }
 
 #[test]

@@ -39,7 +39,7 @@ impl House {
         let runtime = runtime.unwrap();
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = listener.local_addr().unwrap();
-        let live = Arc::new(Live::new(Served { source, bundles: vec![] }));
+        let live = Arc::new(Live::new(Served { source, bundles: vec![], ambiguous: 0 }));
         let (stop, stopped) = oneshot::channel::<()>();
         let doors = vec![door(listener)];
         let running = runtime.spawn(server::run(doors, Arc::clone(&live), options, async {

@@ -11,7 +11,7 @@ const MAX_RECORD_SIZE: u64 = 256 << 20;
 const MAX_DOCUMENT_SIZE: u64 = 128 << 20;
 
 /// The record of a bundle and its digest.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Edition {
     /// The digest of the record: the identity of the bundle.
     pub digest: Digest,

@@ -26,10 +26,11 @@ use crate::imageset::record;
 use crate::oci::{self, Digest};
 use edition::Edition;
 use format::{Compression, Container};
+use index::Roots;
 use tree::Tree;
 
 /// An opened bundle.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Bundle {
     /// Where it lies.
     pub path: PathBuf,
@@ -212,7 +213,8 @@ pub fn open(path: &Path, verify: bool) -> Result<Bundle, Error> {
     let edition = edition::find(&tree, verify)?;
     let understood = understand(&tree, edition.is_some(), stem.as_ref())?;
     problems.extend(understood.problems);
-    let (index, more) = index::build(understood.blobs, understood.roots, verify)?;
+    let roots = if edition.is_some() { Roots::Elsewhere } else { Roots::Here };
+    let (index, more) = index::build(understood.blobs, understood.roots, roots, verify)?;
     problems.extend(more);
     let format = Format { container, meaning: understood.meaning };
     Ok(Bundle { path: path.to_owned(), format, edition, index, problems })

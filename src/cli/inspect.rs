@@ -12,6 +12,7 @@ use super::printer::{self, Printer, size};
 use super::report::Report;
 use crate::bundle::index::Ordinal;
 use crate::bundle::{Bundle, ContentIndex};
+use crate::content::ambiguity::Ambiguous;
 use crate::content::overlay::Overlay;
 use crate::content::snapshot::{Snapshot, Verify};
 use crate::imageset::record::{Failed, Previous};
@@ -20,8 +21,8 @@ use crate::oci::Digest;
 /// Show what is inside bundles
 ///
 /// The imageset and its sequence, the references with their sizes, what is missing, and names
-/// that mean different contents in different registries. What one of the bundles lacks and
-/// another one given has is not missing.
+/// that mean different contents in different registries or imagesets. What one of the bundles
+/// lacks and another one given has is not missing.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// Bundle files, archives, layouts, or directories of them
@@ -33,8 +34,8 @@ pub(super) struct Arguments {
 #[derive(Serialize)]
 struct Answer {
     bundles: Vec<Inside>,
-    /// The requested names that mean different contents in different registries.
-    ambiguous: Vec<String>,
+    /// The requested names that mean different contents in different registries or imagesets.
+    ambiguous: Vec<Ambiguous>,
 }
 
 /// What is inside one bundle.
@@ -101,8 +102,8 @@ pub(super) fn run(arguments: &Arguments, printer: &Printer) -> anyhow::Result<Ex
     }
     let here = |digest: &Digest| opened.iter().any(|it| it.bundle().index.find(digest).is_some());
     let bundles = opened.iter().map(|snapshot| Inside::of(snapshot.bundle(), &here)).collect();
-    // The last one given is the uppermost, as a later sequence is.
-    let stacked = opened.iter().rev().cloned().collect();
+    // The first one given is the uppermost, as it is when they are served.
+    let stacked = opened.clone();
     let answer = Answer { bundles, ambiguous: Overlay::new(stacked, false).ambiguous() };
     if printer.json() {
         printer.document(&answer)?;
@@ -212,9 +213,7 @@ impl Answer {
     fn print(&self, printer: &Printer) -> Result<(), printer::Error> {
         let mut blocks: Vec<String> = self.bundles.iter().map(Inside::text).collect();
         let ambiguous = self.ambiguous.iter();
-        let ambiguous: Vec<_> = ambiguous
-            .map(|name| format!("ambiguous: {name} means different images in different registries"))
-            .collect();
+        let ambiguous: Vec<_> = ambiguous.map(|it| format!("ambiguous: {it}")).collect();
         if !ambiguous.is_empty() {
             blocks.push(ambiguous.join("\n"));
         }

@@ -1,121 +1,233 @@
 //! Which opened bundles may be stacked: those in sequence that lack nothing.
+//!
+//! A sequence that lacks something is refused, and what builds on it waits, so that whatever
+//! is stacked of an imageset is complete. One imageset never decides about another.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use uuid::Uuid;
+
+use super::closure;
 use super::live::State;
 use super::snapshot::Snapshot;
-use crate::bundle::index::Absent;
-use crate::imageset::sequence;
+use crate::imageset::sequence::{self, Edition};
+use crate::imageset::verdict::Verdict;
 use crate::oci::{Digest, Role};
 
 /// How many missing digests a message names.
 const NAMED: usize = 3;
 
-/// Bundles that are not served, and why.
-pub(super) type Refused = Vec<(PathBuf, (State, String))>;
-
-/// Answers the bundles to stack, the uppermost first, and those that are left out.
-pub(super) fn accept(open: Vec<Arc<Snapshot>>) -> (Vec<Arc<Snapshot>>, Refused) {
-    let (open, mut refused) = in_sequence(open);
-    let (open, incomplete) = closed(open);
-    refused.extend(incomplete);
-    (open, refused)
+/// What becomes of opened bundles.
+#[derive(Debug)]
+pub struct Accepted {
+    /// Those to stack, the uppermost first.
+    pub stacked: Vec<Arc<Snapshot>>,
+    /// What becomes of each, in the order in which they were given.
+    pub fates: Vec<Fate>,
 }
 
-/// Puts the newest sequence of each imageset uppermost; leaves out what is out of sequence.
-fn in_sequence(open: Vec<Arc<Snapshot>>) -> (Vec<Arc<Snapshot>>, Refused) {
-    let edition = |snapshot: &Arc<Snapshot>| {
-        let edition = snapshot.bundle().edition.as_ref()?;
-        let record = &edition.record;
-        Some(sequence::Edition {
-            id: record.id,
-            sequence: record.sequence,
-            digest: edition.digest.clone(),
-            previous: record.previous.clone(),
-        })
-    };
-    let editions: Vec<_> = open.iter().filter_map(edition).collect();
-    let mut verdicts = sequence::judge(&editions).into_iter();
-    let mut refused = Vec::new();
-    let mut stacked: Vec<(usize, u64, Arc<Snapshot>)> = Vec::new();
-    let mut first_of = BTreeMap::new();
-    for (place, snapshot) in open.into_iter().enumerate() {
-        let path = snapshot.bundle().path.clone();
-        let Some(edition) = edition(&snapshot) else {
-            stacked.push((place, 0, snapshot));
-            continue;
-        };
-        let verdict = verdicts.next().unwrap_or(sequence::Verdict::Live);
-        let state = match verdict {
-            sequence::Verdict::Live => {
-                let place = *first_of.entry(edition.id).or_insert(place);
-                stacked.push((place, u64::MAX - edition.sequence, snapshot));
-                continue;
-            }
-            sequence::Verdict::Waits { .. } => State::Waiting,
-            sequence::Verdict::Duplicate | sequence::Verdict::Forked { .. } => State::Refused,
-        };
-        refused.push((path, (state, verdict.to_string())));
-    }
-    stacked.sort_by_key(|(place, age, _)| (*place, *age));
-    (stacked.into_iter().map(|(_, _, snapshot)| snapshot).collect(), refused)
+/// What becomes of a bundle.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Fate {
+    /// Whether it is served.
+    pub state: State,
+    /// Why it is not.
+    pub reason: Option<String>,
 }
 
-/// Leaves out bundles of ours that lack something they should have or build on.
-fn closed(mut open: Vec<Arc<Snapshot>>) -> (Vec<Arc<Snapshot>>, Refused) {
-    let mut refused = Vec::new();
-    loop {
-        let ours = |(_, it): &(usize, &Arc<Snapshot>)| it.bundle().edition.is_some();
-        let lacking = open.iter().enumerate().filter(ours).find_map(|(at, snapshot)| {
-            let missing = missing(snapshot, &open);
-            (!missing.is_empty()).then(|| (at, reason(snapshot, &missing)))
-        });
-        let Some((at, reason)) = lacking else { return (open, refused) };
-        let snapshot = open.remove(at);
-        refused.push((snapshot.bundle().path.clone(), (State::Refused, reason)));
-    }
-}
+/// The files that are served until now, and the digests of their records.
+pub type Served = HashSet<(PathBuf, Digest)>;
 
-/// What the bundles that are stacked lack, in words, each by its path.
+/// Judges opened bundles, those in `served` before others that they exclude.
 ///
-/// That is what others made: it is served without the manifests that need what is missing.
-pub(super) fn incomplete(stacked: &[Arc<Snapshot>]) -> BTreeMap<PathBuf, String> {
-    let lacks = |snapshot: &Arc<Snapshot>| {
-        let missing = missing(snapshot, stacked);
-        let path = snapshot.bundle().path.clone();
-        (!missing.is_empty()).then(|| (path, reason(snapshot, &missing)))
-    };
-    stacked.iter().filter_map(lacks).collect()
-}
-
-/// What a bundle needs and neither it nor the others hold.
-///
-/// Platforms may be left out: of ours those that the record says, of others' any.
-fn missing<'a>(snapshot: &'a Snapshot, open: &[Arc<Snapshot>]) -> Vec<&'a Absent> {
-    let sparse: Option<HashSet<&Digest>> =
-        snapshot.bundle().edition.as_ref().map(|it| it.record.sparse.iter().collect());
-    let may_lack = |digest: &Digest| sparse.as_ref().is_none_or(|sparse| sparse.contains(digest));
-    let held = |digest: &Digest| open.iter().any(|it| it.bundle().index.find(digest).is_some());
-    let absent = snapshot.bundle().index.absent().iter();
-    absent
-        .filter(|it| !(it.role == Role::Manifest && may_lack(&it.digest)))
-        .filter(|it| !held(&it.digest))
-        .collect()
-}
-
-fn reason(snapshot: &Snapshot, missing: &[&Absent]) -> String {
-    let index = &snapshot.bundle().index;
-    let named: Vec<String> = missing
+/// The newest sequence of an imageset lies above those it builds on, all of them in the place
+/// of the one that was given first.
+#[must_use]
+pub fn accept(open: &[Arc<Snapshot>], served: &Served) -> Accepted {
+    let ours: Vec<usize> = open
         .iter()
-        .take(NAMED)
-        .map(|absent| {
-            let needed_by = index.references(absent.parent).into_iter().next();
-            format!("{} (needed by {})", absent.digest, needed_by.unwrap_or_default())
+        .enumerate()
+        .filter(|(_, it)| it.bundle().edition.is_some())
+        .map(|(place, _)| place)
+        .collect();
+    let mut editions: Vec<Edition> = open.iter().filter_map(|it| edition(it, served)).collect();
+    let mut lacks: BTreeMap<usize, String> = BTreeMap::new();
+    let verdicts = loop {
+        let verdicts = sequence::judge(&editions);
+        let found = incomplete_sequences(open, &ours, &editions, &verdicts);
+        if found.is_empty() {
+            break verdicts;
+        }
+        for (at, reason) in found {
+            if let Some(edition) = editions.get_mut(at) {
+                edition.unfit = true;
+            }
+            lacks.insert(at, reason);
+        }
+    };
+    let mut fates = vec![Fate { state: State::Live, reason: None }; open.len()];
+    for (at, (place, verdict)) in ours.iter().zip(&verdicts).enumerate() {
+        let state = match verdict {
+            Verdict::Live => continue,
+            Verdict::Duplicate { .. } => State::Ignored,
+            Verdict::Waits { .. } => State::Waiting,
+            Verdict::Forked { .. } | Verdict::Astray { .. } | Verdict::Unfit => State::Refused,
+        };
+        let reason = match verdict {
+            Verdict::Unfit => lacks.remove(&at).unwrap_or_default(),
+            Verdict::Duplicate { of } => {
+                let first = ours.get(*of).and_then(|place| open.get(*place));
+                let first = first.map(|it| it.bundle().path.display().to_string());
+                format!("{verdict}: {}", first.unwrap_or_default())
+            }
+            _ => verdict.to_string(),
+        };
+        if let Some(fate) = fates.get_mut(*place) {
+            *fate = Fate { state, reason: Some(reason) };
+        }
+    }
+    Accepted { stacked: stack(open, &fates), fates }
+}
+
+fn edition(snapshot: &Arc<Snapshot>, served: &Served) -> Option<Edition> {
+    let edition = snapshot.bundle().edition.as_ref()?;
+    let served = served.contains(&key(snapshot)?);
+    Some(Edition { served, ..Edition::of(&edition.record, &edition.digest) })
+}
+
+/// What tells a bundle of an imageset from any other, until its file changes.
+fn key(snapshot: &Snapshot) -> Option<(PathBuf, Digest)> {
+    let bundle = snapshot.bundle();
+    Some((bundle.path.clone(), bundle.edition.as_ref()?.digest.clone()))
+}
+
+impl Accepted {
+    /// What is served now.
+    #[must_use]
+    pub fn served(&self) -> Served {
+        self.stacked.iter().filter_map(|snapshot| key(snapshot)).collect()
+    }
+}
+
+/// Puts what is live into its order.
+fn stack(open: &[Arc<Snapshot>], fates: &[Fate]) -> Vec<Arc<Snapshot>> {
+    let mut first_of: HashMap<Uuid, usize> = HashMap::new();
+    let live = open.iter().zip(fates).filter(|(_, fate)| fate.state == State::Live);
+    let mut stacked: Vec<_> = live
+        .enumerate()
+        .map(|(place, (snapshot, _))| {
+            let record = snapshot.bundle().edition.as_ref().map(|it| &it.record);
+            let place = record.map_or(place, |it| *first_of.entry(it.id).or_insert(place));
+            let age = record.map_or(0, |it| u64::MAX - it.sequence);
+            let part = record.and_then(|it| it.part.as_ref()).map_or(0, |part| part.number);
+            ((place, age, part), Arc::clone(snapshot))
         })
         .collect();
-    let more = missing.len().saturating_sub(NAMED);
+    stacked.sort_by_key(|(order, _)| *order);
+    stacked.into_iter().map(|(_, snapshot)| snapshot).collect()
+}
+
+/// The lowest sequence of each imageset that lacks something: its members, and what it lacks.
+fn incomplete_sequences(
+    open: &[Arc<Snapshot>],
+    ours: &[usize],
+    editions: &[Edition],
+    verdicts: &[Verdict],
+) -> Vec<(usize, String)> {
+    let mut sequences: BTreeMap<(Uuid, u64), Vec<usize>> = BTreeMap::new();
+    for (at, (edition, verdict)) in editions.iter().zip(verdicts).enumerate() {
+        if *verdict == Verdict::Live {
+            let key = (edition.imageset.id, edition.sequence);
+            sequences.entry(key).or_default().push(at);
+        }
+    }
+    let mut found = Vec::new();
+    let mut below: Vec<&Arc<Snapshot>> = Vec::new();
+    let mut current = None;
+    let mut broken = false;
+    for ((id, sequence), members) in sequences {
+        if current != Some(id) {
+            (current, broken) = (Some(id), false);
+            below.clear();
+        }
+        if broken {
+            continue;
+        }
+        let own = members.iter().filter_map(|at| open.get(*ours.get(*at)?));
+        let own: Vec<&Arc<Snapshot>> = own.collect();
+        below.extend(&own);
+        if let Some(reason) = lacks(&own, &below, sequence) {
+            broken = true;
+            found.extend(members.into_iter().map(|at| (at, reason.clone())));
+        }
+    }
+    found
+}
+
+/// What a sequence lacks, in words: what its images need and neither it nor what is below holds.
+fn lacks(own: &[&Arc<Snapshot>], below: &[&Arc<Snapshot>], sequence: u64) -> Option<String> {
+    let held = |digest: &Digest, size: u64| {
+        below.iter().any(|it| {
+            let index = &it.bundle().index;
+            let blob = index.find(digest).and_then(|blob| index.blob(blob));
+            blob.is_some_and(|(_, stored)| stored.length() == size)
+        })
+    };
+    let records = || own.iter().filter_map(|it| Some(&it.bundle().edition.as_ref()?.record));
+    let sparse: HashSet<&Digest> = records().flat_map(|it| &it.sparse).collect();
+    let mut missing: BTreeMap<&Digest, u64> = BTreeMap::new();
+    let mut earlier: BTreeSet<&Digest> = BTreeSet::new();
+    for need in records().flat_map(|it| &it.needs) {
+        if !held(&need.digest, need.size) {
+            missing.insert(&need.digest, need.size);
+            earlier.insert(&need.digest);
+        }
+    }
+    for snapshot in own {
+        let index = &snapshot.bundle().index;
+        let absent = index.absent().iter();
+        let absent = absent
+            .filter(|it| !(it.role == Role::Manifest && sparse.contains(&it.digest)))
+            .map(|it| (&it.digest, it.size));
+        let named = index.elsewhere().iter().map(|it| (&it.digest, it.size));
+        missing.extend(absent.chain(named).filter(|(digest, size)| !held(digest, *size)));
+    }
+    let should = |digest: &Digest| match sequence.saturating_sub(1) {
+        _ if !earlier.contains(digest) => String::new(),
+        1 => ", should be in sequence 1".to_owned(),
+        last => format!(", should be in one of sequences 1 to {last}"),
+    };
+    let missing = missing.into_iter().map(|(digest, size)| (digest, size, should(digest)));
+    in_words(missing.collect(), below)
+}
+
+/// What the bundles of others lack that are stacked, in words, each by its path.
+///
+/// They are served without the manifests that need what is missing.
+pub(super) fn incomplete(stacked: &[Arc<Snapshot>]) -> BTreeMap<PathBuf, String> {
+    let held = |digest: &Digest| stacked.iter().any(|it| it.bundle().index.find(digest).is_some());
+    let theirs = stacked.iter().filter(|it| it.bundle().edition.is_none());
+    let lacks = |snapshot: &Arc<Snapshot>| {
+        let absent = snapshot.bundle().index.absent().iter();
+        let absent = absent.filter(|it| it.role != Role::Manifest && !held(&it.digest));
+        let missing = absent.map(|it| (&it.digest, it.size, String::new())).collect();
+        Some((snapshot.bundle().path.clone(), in_words(missing, &[snapshot])?))
+    };
+    theirs.filter_map(lacks).collect()
+}
+
+/// Digests that are missing, with their sizes and what is to be said of them, in words.
+fn in_words(missing: Vec<(&Digest, u64, String)>, snapshots: &[&Arc<Snapshot>]) -> Option<String> {
+    let count = missing.len();
+    let named = missing.into_iter().take(NAMED).map(|(digest, size, more)| {
+        let needed_by = closure::references(snapshots, digest).into_iter().next();
+        let needed_by = needed_by.map_or_else(String::new, |it| format!("needed by {it}, "));
+        format!("{digest} ({needed_by}{size} bytes{more})")
+    });
+    let named: Vec<String> = named.collect();
+    let more = count.saturating_sub(NAMED);
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-    format!("it is incomplete: {}{more}", named.join(", "))
+    (count > 0).then(|| format!("it is incomplete: {}{more}", named.join(", ")))
 }

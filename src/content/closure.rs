@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::snapshot::Snapshot;
 use crate::bundle::ContentIndex;
 use crate::bundle::index::Ordinal;
-use crate::oci::{Digest, Role};
+use crate::oci::{Digest, Name, Role};
 
 /// The manifests of stacked bundles that cannot be used.
 #[must_use]
@@ -29,49 +29,86 @@ pub fn unusable(snapshots: &[Arc<Snapshot>]) -> HashSet<Digest> {
     }
     for snapshot in snapshots {
         let index = &snapshot.bundle().index;
-        let mut childless = BTreeSet::new();
-        for absent in index.absent().iter().filter(|absent| !intact(&absent.digest)) {
-            match absent.role {
-                Role::Config | Role::Layer => queue.extend(digest_of(index, absent.parent)),
-                Role::Manifest => {
-                    childless.insert(absent.parent);
+        let (mut childless, mut with_child) = (BTreeSet::new(), BTreeSet::new());
+        for absent in index.absent() {
+            match (absent.role, intact(&absent.digest)) {
+                (Role::Config | Role::Layer, true) => {}
+                (Role::Config | Role::Layer, false) => {
+                    queue.extend(index.digest(absent.parent).cloned());
                 }
+                // Another bundle has it.
+                (Role::Manifest, true) => drop(with_child.insert(absent.parent)),
+                (Role::Manifest, false) => drop(childless.insert(absent.parent)),
             }
         }
-        for parent in with_children(index, &childless) {
-            childless.remove(&parent);
+        for parent in with_children(index, &childless).iter().chain(&with_child) {
+            childless.remove(parent);
         }
-        queue.extend(childless.into_iter().filter_map(|parent| digest_of(index, parent)));
+        queue.extend(childless.into_iter().filter_map(|parent| index.digest(parent).cloned()));
     }
     while let Some(digest) = queue.pop_front() {
-        if !unusable.insert(digest.clone()) {
-            continue;
-        }
-        for snapshot in snapshots {
-            let index = &snapshot.bundle().index;
-            let parents = index.find(&digest).into_iter().flat_map(|blob| index.parents(blob));
-            queue.extend(parents.filter_map(|parent| digest_of(index, parent)));
+        if unusable.insert(digest.clone()) {
+            queue.extend(parents(snapshots.iter(), &digest));
         }
     }
     unusable
 }
 
-/// Whether a blob is one of `roots` or something they need.
+/// Whether a digest is that of a root of one of these repositories, or of something that they
+/// need, left out or not.
 #[must_use]
-pub fn reaches(index: &ContentIndex, roots: &BTreeSet<Ordinal>, blob: Ordinal) -> bool {
-    let mut seen = HashSet::from([blob]);
-    let mut queue = VecDeque::from([blob]);
-    while let Some(blob) = queue.pop_front() {
-        if roots.contains(&blob) {
-            return true;
+pub fn reaches(snapshots: &[Arc<Snapshot>], names: &BTreeSet<Name>, digest: &Digest) -> bool {
+    ascend(&snapshots.iter(), digest, |snapshot, place| {
+        let held = snapshot.bundle().index.names();
+        let repositories = names.iter().filter_map(|name| held.get(name));
+        repositories.into_iter().any(|repository| repository.roots.contains(&place))
+    })
+}
+
+/// The references that need a digest, whichever of the bundles name them, for messages.
+#[must_use]
+pub fn references(snapshots: &[&Arc<Snapshot>], digest: &Digest) -> BTreeSet<String> {
+    let mut references = BTreeSet::new();
+    ascend(&snapshots.iter().copied(), digest, |snapshot, place| {
+        references.extend(snapshot.bundle().index.references(place));
+        false
+    });
+    references
+}
+
+/// Goes from a digest up to whatever needs it, through all bundles, until `found` says so;
+/// answers whether it did. Told are the places of each digest in the bundles that know it.
+fn ascend<'a>(
+    snapshots: &(impl Iterator<Item = &'a Arc<Snapshot>> + Clone),
+    digest: &Digest,
+    mut found: impl FnMut(&Snapshot, Ordinal) -> bool,
+) -> bool {
+    let mut seen = HashSet::from([digest.clone()]);
+    let mut queue = VecDeque::from([digest.clone()]);
+    while let Some(digest) = queue.pop_front() {
+        for snapshot in snapshots.clone() {
+            let place = snapshot.bundle().index.place(&digest);
+            if place.is_some_and(|place| found(snapshot, place)) {
+                return true;
+            }
         }
-        queue.extend(index.parents(blob).filter(|parent| seen.insert(*parent)));
+        let parents = parents(snapshots.clone(), &digest);
+        queue.extend(parents.filter(|parent| seen.insert(parent.clone())));
     }
     false
 }
 
-fn digest_of(index: &ContentIndex, blob: Ordinal) -> Option<Digest> {
-    Some(index.blob(blob)?.0.clone())
+/// The manifests that need a digest directly.
+fn parents<'a>(
+    snapshots: impl Iterator<Item = &'a Arc<Snapshot>>,
+    digest: &Digest,
+) -> impl Iterator<Item = Digest> {
+    snapshots.flat_map(move |snapshot| {
+        let index = &snapshot.bundle().index;
+        let here = index.find(digest).into_iter().flat_map(|blob| index.parents(blob));
+        let parents = here.chain(index.absent_parents(digest));
+        parents.filter_map(|parent| index.digest(parent).cloned())
+    })
 }
 
 /// Those of `parents` that have at least one child here.

@@ -5,6 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use serde::{Serialize, Serializer};
+use uuid::Uuid;
+
+use crate::imageset::record::{Part, Record};
 
 /// Holds what is served now and swaps it whole.
 ///
@@ -21,6 +24,8 @@ pub struct Served<S> {
     pub source: S,
     /// The files, in the order they were given or found.
     pub bundles: Vec<Status>,
+    /// How many names mean different contents.
+    pub ambiguous: usize,
 }
 
 /// How one file fares.
@@ -29,6 +34,9 @@ pub struct Status {
     /// The file.
     #[serde(serialize_with = "shown")]
     pub path: PathBuf,
+    /// Which edition of which imageset it is, if it is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub imageset: Option<Edition>,
     /// Whether it is served.
     pub state: State,
     /// Why it is not, or what about it is worth saying.
@@ -37,6 +45,29 @@ pub struct Status {
     /// What was found damaged since, while it was read.
     #[serde(skip_serializing_if = "Findings::is_empty")]
     pub damaged: Findings,
+}
+
+/// Which edition of which imageset a file is.
+#[derive(Clone, Debug, Serialize)]
+pub struct Edition {
+    /// The imageset.
+    pub id: Uuid,
+    /// Its name for people.
+    pub name: String,
+    /// The sequence.
+    pub sequence: u64,
+    /// Which part of it, if it is split.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub part: Option<Part>,
+}
+
+impl Edition {
+    /// The edition of a record.
+    #[must_use]
+    pub fn of(record: &Record) -> Self {
+        let Record { id, name, sequence, part, .. } = record;
+        Self { id: *id, name: name.clone(), sequence: *sequence, part: part.clone() }
+    }
 }
 
 /// A name that is not UTF-8 is shown as far as it can be: it must not hide the other files.
@@ -81,6 +112,8 @@ pub enum State {
     Live,
     /// It is not whole yet, or something it builds on is missing.
     Waiting,
+    /// It is the same as another one that is here.
+    Ignored,
     /// It cannot be served as it is.
     Refused,
 }

@@ -78,23 +78,9 @@ impl Overlay {
             .sum()
     }
 
-    /// The requested names that mean different contents in different registries.
-    #[must_use]
-    pub fn ambiguous(&self) -> Vec<String> {
-        let mut ambiguous = Vec::new();
-        for (path, names) in self.paths.iter().filter(|(_, names)| names.len() > 1) {
-            for tag in self.tags_of(names, "", usize::MAX) {
-                let found: BTreeSet<_> = names
-                    .iter()
-                    .filter_map(|name| self.tagged([name], &tag))
-                    .map(|(_, digest)| digest)
-                    .collect();
-                if found.len() > 1 {
-                    ambiguous.push(format!("{path}:{tag}"));
-                }
-            }
-        }
-        ambiguous
+    /// The paths that a request may name, and the repositories that each may mean.
+    pub(super) fn paths(&self) -> impl Iterator<Item = (&oci::Repository, &BTreeSet<Name>)> {
+        self.paths.iter()
     }
 
     fn damaged_count(&self) -> usize {
@@ -109,6 +95,11 @@ impl Overlay {
             return !judged.1.contains(digest);
         }
         !self.judge(count).1.contains(digest)
+    }
+
+    /// Whether a manifest is here, in whichever bundle, and may be answered.
+    fn is_answered(&self, digest: &Digest) -> bool {
+        self.is_usable(digest) && self.describe(digest).is_some()
     }
 
     fn judge(&self, damaged_count: usize) -> Arc<(usize, HashSet<Digest>)> {
@@ -145,25 +136,39 @@ impl Overlay {
     }
 
     /// The uppermost usable manifest of a tag.
-    fn tagged<'a>(
+    pub(super) fn tagged<'a>(
         &'a self,
         names: impl IntoIterator<Item = &'a Name> + Clone,
         tag: &Tag,
     ) -> Option<(&'a Snapshot, Digest)> {
-        self.repositories_of(names).find_map(|(snapshot, repository)| {
+        self.all_tagged(names, tag).next()
+    }
+
+    /// Every usable manifest of a tag, and the bundle that names it, the uppermost first.
+    pub(super) fn all_tagged<'a>(
+        &'a self,
+        names: impl IntoIterator<Item = &'a Name> + Clone,
+        tag: &Tag,
+    ) -> impl Iterator<Item = (&'a Snapshot, Digest)> {
+        self.repositories_of(names).filter_map(|(snapshot, repository)| {
             let manifest = *repository.tags.get(tag)?;
-            let (digest, _) = snapshot.bundle().index.blob(manifest)?;
-            self.is_usable(digest).then(|| (snapshot, digest.clone()))
+            let digest = snapshot.bundle().index.digest(manifest)?;
+            self.is_answered(digest).then(|| (snapshot, digest.clone()))
         })
     }
 
-    fn tags_of(&self, names: &BTreeSet<Name>, after: &str, limit: usize) -> BTreeSet<Tag> {
+    pub(super) fn tags_of(
+        &self,
+        names: &BTreeSet<Name>,
+        after: &str,
+        limit: usize,
+    ) -> BTreeSet<Tag> {
         let mut tags = BTreeSet::new();
         for (snapshot, repository) in self.repositories_of(names) {
             let later = (Bound::Excluded(after), Bound::Unbounded);
             let usable = |manifest: Ordinal| {
-                let blob = snapshot.bundle().index.blob(manifest);
-                blob.is_some_and(|(digest, _)| self.is_usable(digest))
+                let digest = snapshot.bundle().index.digest(manifest);
+                digest.is_some_and(|digest| self.is_answered(digest))
             };
             let found = repository.tags.range::<str, _>(later);
             tags.extend(
@@ -178,10 +183,7 @@ impl Overlay {
 
     /// Whether a repository that the request means holds a blob.
     fn holds(&self, names: &BTreeSet<Name>, digest: &Digest) -> bool {
-        self.repositories_of(names).any(|(snapshot, repository)| {
-            let index = &snapshot.bundle().index;
-            index.find(digest).is_some_and(|blob| closure::reaches(index, &repository.roots, blob))
-        })
+        closure::reaches(&self.snapshots, names, digest)
     }
 
     /// Where a digest may be looked for, whatever repository is named.
@@ -190,6 +192,17 @@ impl Overlay {
             return Ok(true);
         }
         Ok(self.holds(&self.meant(name)?, digest))
+    }
+
+    /// The imageset that left a manifest out on purpose, if none of the bundles holds it.
+    fn left_out(&self, digest: &Digest) -> Option<String> {
+        if self.snapshots.iter().any(|it| it.bundle().index.find(digest).is_some()) {
+            return None;
+        }
+        let editions = self.snapshots.iter().filter_map(|it| it.bundle().edition.as_ref());
+        let mut records = editions.map(|edition| &edition.record);
+        let record = records.find(|record| record.sparse.contains(digest))?;
+        Some(record.name.escape_debug().to_string())
     }
 
     fn stored(&self, digest: &Digest, range: &Range<u64>) -> Option<io::Result<Stored>> {
@@ -233,6 +246,9 @@ impl Source for Overlay {
             TagOrDigest::Digest(digest) => {
                 if !self.check_repository(name, digest)? || !self.is_usable(digest) {
                     return Err(unknown());
+                }
+                if let Some(imageset) = self.left_out(digest) {
+                    return Err(Error::LeftOut { digest: digest.clone(), imageset });
                 }
                 digest.clone()
             }

@@ -1,19 +1,24 @@
 //! The files that are served, looked at again and again: what is new is opened, what is gone
 //! is dropped, what is unchanged stays as it is.
 
-use std::collections::{BTreeMap, HashSet};
-use std::fs;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::acceptance;
-use super::live::{Findings, Served, State, Status};
+use super::acceptance::{self, Accepted, Fate};
+use super::adoption::adopt;
+use super::ambiguity::Ambiguous;
+pub use super::finder::is_candidate;
+use super::finder::{Finder, Stamp};
+use super::live::{Edition, Findings, Served, State, Status};
 use super::overlay::Overlay;
 use super::snapshot::{Snapshot, Verify};
 use crate::bundle;
 use crate::source::chain;
+
+/// How many ambiguous names the log tells at a time.
+const NAMED: usize = 10;
 
 /// How what is on the shelf is served.
 #[derive(Clone, Copy, Debug, Default)]
@@ -27,34 +32,36 @@ pub struct Options {
 /// The files that are served.
 #[derive(Debug)]
 pub struct Shelf {
-    paths: Vec<PathBuf>,
+    finder: Finder,
     options: Options,
     entries: BTreeMap<PathBuf, Entry>,
-    /// How each file fared when it was last said; nothing before the first scan.
-    said: Option<BTreeMap<PathBuf, State>>,
+    /// What is served: of two that exclude each other, that one stays.
+    served: acceptance::Served,
+    /// How each file fared when it was last said, and why; nothing before the first scan.
+    said: Option<BTreeMap<PathBuf, (State, Option<String>)>>,
+    /// The names that were said to be ambiguous.
+    ambiguous: BTreeSet<String>,
 }
 
 /// A file as it was when it was opened, and what came of that.
 #[derive(Debug)]
 struct Entry {
     stamp: Stamp,
-    opened: Result<Arc<Snapshot>, (State, String)>,
-}
-
-/// What changes when a file changes.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-struct Stamp {
-    device: u64,
-    inode: u64,
-    size: u64,
-    modified: (i64, i64),
+    opened: Result<Arc<Snapshot>, Fate>,
 }
 
 impl Shelf {
     /// A shelf of these files, archives, layouts, and directories of them.
     #[must_use]
     pub fn new(paths: Vec<PathBuf>, options: Options) -> Self {
-        Self { paths, options, entries: BTreeMap::new(), said: None }
+        Self {
+            finder: Finder::new(paths),
+            options,
+            entries: BTreeMap::new(),
+            served: acceptance::Served::new(),
+            said: None,
+            ambiguous: BTreeSet::new(),
+        }
     }
 
     /// What is to be served now; nothing when that is what was answered last.
@@ -65,7 +72,7 @@ impl Shelf {
     ///
     /// When a path that was given cannot be looked at.
     pub fn scan(&mut self) -> io::Result<Option<Served<Overlay>>> {
-        let found = self.find()?;
+        let found = self.finder.find()?;
         let before = self.entries.len();
         let gone: HashSet<_> = found.iter().map(|(path, _)| path.clone()).collect();
         self.entries.retain(|path, _| gone.contains(path));
@@ -81,62 +88,95 @@ impl Shelf {
         if !changed {
             return Ok(None);
         }
-        let served = self.stack(found.into_iter().map(|(path, _)| path));
-        self.say(&served.bundles);
-        Ok(Some(served))
+        Ok(Some(self.serve(found.into_iter().map(|(path, _)| path).collect())))
     }
 
-    /// Logs how files fare, if that is news. Why one is refused was said when it was opened,
-    /// unless it is for what else is here.
+    /// Judges what is open, stacks what can be served, and logs what is news.
+    fn serve(&mut self, order: Vec<PathBuf>) -> Served<Overlay> {
+        self.adopt(&order);
+        let open = self.open_in(&order);
+        let accepted = acceptance::accept(&open, &self.served);
+        self.served = accepted.served();
+        let Accepted { stacked, fates } = accepted;
+        let fates: BTreeMap<_, _> =
+            open.iter().map(|it| it.bundle().path.clone()).zip(fates).collect();
+        let incomplete = acceptance::incomplete(&stacked);
+        let status = |path: PathBuf| {
+            let entry = self.entries.get(&path)?;
+            let lacks = incomplete.get(&path).cloned();
+            let mut status = status(entry, fates.get(&path), path);
+            status.notes.extend(lacks);
+            Some(status)
+        };
+        let bundles: Vec<Status> = order.into_iter().filter_map(status).collect();
+        let source = Overlay::new(stacked, self.options.strict_repositories);
+        let ambiguous = source.ambiguous();
+        self.say(&bundles);
+        self.say_ambiguous(&ambiguous);
+        Served { source, bundles, ambiguous: ambiguous.len() }
+    }
+
+    /// The opened bundles at these paths.
+    fn open_in(&self, order: &[PathBuf]) -> Vec<Arc<Snapshot>> {
+        let entries = order.iter().filter_map(|path| self.entries.get(path));
+        entries.filter_map(|entry| entry.opened.as_ref().ok().cloned()).collect()
+    }
+
+    /// Has bundles read what others of their imagesets say are manifests.
+    fn adopt(&mut self, order: &[PathBuf]) {
+        for snapshot in adopt(self.open_in(order)) {
+            if let Some(entry) = self.entries.get_mut(&snapshot.bundle().path) {
+                entry.opened = Ok(snapshot);
+            }
+        }
+    }
+
+    /// Logs how files fare, if that is news. Why one cannot be opened was said at once.
     fn say(&mut self, bundles: &[Status]) {
         let before = self.said.take().unwrap_or_default();
+        let mut said = BTreeMap::new();
         for Status { path, state, notes, .. } in bundles {
             let shown = path.display();
-            if before.get(path) == Some(state) {
-                continue;
-            }
+            let reason = notes.first().filter(|_| *state != State::Live).cloned();
+            let now = (*state, reason);
             let opened = self.entries.get(path).is_some_and(|entry| entry.opened.is_ok());
-            match (state, notes.first().filter(|_| opened)) {
-                (State::Live, _) => tracing::info!(bundle = %shown, "{shown} is live"),
-                (State::Waiting, Some(reason)) => {
-                    tracing::info!(bundle = %shown, "{shown} waits: {reason}");
+            if opened && before.get(path) != Some(&now) {
+                let reason = now.1.as_deref().unwrap_or_default();
+                match state {
+                    State::Live if before.get(path).is_some_and(|it| it.0 == State::Live) => {}
+                    State::Live => tracing::info!(bundle = %shown, "{shown} is live"),
+                    State::Waiting => tracing::info!(bundle = %shown, "{shown} waits: {reason}"),
+                    State::Ignored => {
+                        tracing::info!(bundle = %shown, "{shown} is ignored: {reason}");
+                    }
+                    State::Refused => {
+                        tracing::error!(bundle = %shown, "{shown} is refused: {reason}");
+                    }
                 }
-                (State::Refused, Some(reason)) => {
-                    tracing::error!(bundle = %shown, "{shown} is refused: {reason}");
-                }
-                (State::Waiting | State::Refused, None) => {}
             }
+            said.insert(path.clone(), now);
         }
         for path in before.keys().filter(|path| !self.entries.contains_key(*path)) {
             let shown = path.display();
             tracing::info!(bundle = %shown, "{shown} is gone");
         }
-        let now = bundles.iter().map(|status| (status.path.clone(), status.state));
-        self.said = Some(now.collect());
+        self.said = Some(said);
     }
 
-    /// Every candidate, in the order of the paths given and by name within a directory.
-    fn find(&self) -> io::Result<Vec<(PathBuf, Stamp)>> {
-        let mut found = Vec::new();
-        for path in &self.paths {
-            if !path.is_dir() || bundle::is_layout_directory(path)? {
-                found.push((path.clone(), Stamp::of(path)?));
-                continue;
-            }
-            let mut names: Vec<_> = fs::read_dir(path)?
-                .map(|entry| entry.map(|it| it.path()))
-                .collect::<Result<_, _>>()?;
-            names.sort();
-            // A file may be gone again by now: the next scan will not see it.
-            found.extend(names.into_iter().filter(|path| is_candidate(path)).filter_map(|path| {
-                let stamp = Stamp::of(&path).ok()?;
-                Some((path, stamp))
-            }));
+    /// Logs which names became ambiguous.
+    fn say_ambiguous(&mut self, ambiguous: &[Ambiguous]) {
+        let new: Vec<_> =
+            ambiguous.iter().filter(|it| !self.ambiguous.contains(&it.name)).collect();
+        for name in new.iter().take(NAMED) {
+            tracing::warn!("ambiguous name: {name}");
         }
-        Ok(found)
+        if let Some(more @ 1..) = new.len().checked_sub(NAMED) {
+            tracing::warn!("{more} more names are ambiguous: `shipperd inspect` lists them");
+        }
+        self.ambiguous = ambiguous.iter().map(|it| it.name.clone()).collect();
     }
 
-    fn open(&self, path: &Path) -> Result<Arc<Snapshot>, (State, String)> {
+    fn open(&self, path: &Path) -> Result<Arc<Snapshot>, Fate> {
         let verify = self.options.verify;
         let shown = path.display();
         match bundle::open(path, verify != Verify::Never) {
@@ -154,74 +194,26 @@ impl Shelf {
                 let reason = chain(&error);
                 if matches!(error, bundle::Error::NotWhole(_)) {
                     tracing::info!(bundle = %shown, "{shown} waits: {reason}");
-                    return Err((State::Waiting, reason));
+                    return Err(Fate { state: State::Waiting, reason: Some(reason) });
                 }
                 tracing::error!(bundle = %shown, "{shown} is refused: {reason}");
-                Err((State::Refused, reason))
+                Err(Fate { state: State::Refused, reason: Some(reason) })
             }
         }
-    }
-
-    /// Judges what is open and stacks what can be served.
-    fn stack(&self, order: impl Iterator<Item = PathBuf>) -> Served<Overlay> {
-        let entries: Vec<_> =
-            order.filter_map(|path| Some((path.clone(), self.entries.get(&path)?))).collect();
-        let mut refusals: BTreeMap<PathBuf, (State, String)> = BTreeMap::new();
-        for (path, entry) in &entries {
-            if let Err(refusal) = &entry.opened {
-                refusals.insert(path.clone(), refusal.clone());
-            }
-        }
-        let open: Vec<_> =
-            entries.iter().filter_map(|(_, entry)| entry.opened.as_ref().ok().cloned()).collect();
-        let (open, refused) = acceptance::accept(open);
-        refusals.extend(refused);
-        let incomplete = acceptance::incomplete(&open);
-        let bundles = entries
-            .into_iter()
-            .map(|(path, entry)| {
-                let lacks = incomplete.get(&path).cloned();
-                let mut status = status(path, entry, &refusals);
-                status.notes.extend(lacks);
-                status
-            })
-            .collect();
-        Served { source: Overlay::new(open, self.options.strict_repositories), bundles }
     }
 }
 
-fn status(path: PathBuf, entry: &Entry, refusals: &BTreeMap<PathBuf, (State, String)>) -> Status {
-    if let Some((state, reason)) = refusals.get(&path) {
-        let notes = vec![reason.clone()];
-        return Status { path, state: *state, notes, damaged: Findings::default() };
+fn status(entry: &Entry, fate: Option<&Fate>, path: PathBuf) -> Status {
+    let snapshot = entry.opened.as_ref();
+    let edition = snapshot.ok().and_then(|it| it.bundle().edition.as_ref());
+    let imageset = edition.map(|edition| Edition::of(&edition.record));
+    let fate = snapshot.err().or(fate).filter(|fate| fate.state != State::Live);
+    if let Some(Fate { state, reason }) = fate {
+        let notes = reason.iter().cloned().collect();
+        return Status { path, imageset, state: *state, notes, damaged: Findings::default() };
     }
-    let problems = entry.opened.iter().flat_map(|snapshot| &snapshot.bundle().problems);
+    let problems = snapshot.iter().flat_map(|snapshot| &snapshot.bundle().problems);
     let notes = problems.map(ToString::to_string).collect();
-    let damaged = entry.opened.iter().map(|snapshot| snapshot.findings().clone()).next();
-    Status { path, state: State::Live, notes, damaged: damaged.unwrap_or_default() }
-}
-
-/// Whether a name in a directory may be a bundle: nothing hidden, nothing under construction.
-#[must_use]
-pub fn is_candidate(path: &Path) -> bool {
-    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    if name.is_empty() || name.starts_with('.') || name.ends_with(".partial") {
-        return false;
-    }
-    !path.is_dir() || bundle::is_layout_directory(path).unwrap_or(false)
-}
-
-impl Stamp {
-    fn of(path: &Path) -> io::Result<Self> {
-        let mut metadata = fs::metadata(path)?;
-        if metadata.is_dir() {
-            metadata = fs::metadata(path.join(crate::oci::INDEX_FILE))?;
-        }
-        Ok(Self {
-            device: metadata.dev(),
-            inode: metadata.ino(),
-            size: metadata.size(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-        })
-    }
+    let damaged = snapshot.map(|snapshot| snapshot.findings().clone()).unwrap_or_default();
+    Status { path, imageset, state: State::Live, notes, damaged }
 }

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::live::Findings;
 use crate::bundle::Bundle;
 use crate::bundle::index::Ordinal;
-use crate::oci::Digest;
+use crate::oci::{Digest, MediaType};
 use crate::source::Stored;
 use crate::verification::{Verdict, Verification};
 
@@ -32,7 +32,7 @@ pub struct Snapshot {
     bundle: Bundle,
     verify: Verify,
     verdicts: Arc<Verdicts>,
-    running: Mutex<HashMap<Ordinal, Arc<Verification>>>,
+    running: Arc<Mutex<HashMap<Ordinal, Arc<Verification>>>>,
     findings: Findings,
 }
 
@@ -63,6 +63,16 @@ impl Verdicts {
             self.damaged.fetch_add(1, Ordering::AcqRel);
         }
     }
+
+    /// Takes what was found when the bundle was opened: its manifests were verified then.
+    fn take(&self, bundle: &Bundle) {
+        for (blob, _) in bundle.index.manifests() {
+            self.set(*blob, Verdict::Good);
+        }
+        for blob in bundle.index.damaged() {
+            self.set(*blob, Verdict::Damaged);
+        }
+    }
 }
 
 impl Snapshot {
@@ -73,16 +83,27 @@ impl Snapshot {
         let cells = bundle.index.blobs().iter().map(|_| AtomicU8::new(initial)).collect();
         let verdicts = Arc::new(Verdicts { cells, damaged: AtomicUsize::new(0) });
         if verify != Verify::Never {
-            // Manifests were verified when the bundle was opened.
-            for (blob, _) in bundle.index.manifests() {
-                verdicts.set(*blob, Verdict::Good);
-            }
-            for blob in bundle.index.damaged() {
-                verdicts.set(*blob, Verdict::Damaged);
-            }
+            verdicts.take(&bundle);
         }
         let findings = Findings::default();
-        Self { bundle, verify, verdicts, running: Mutex::default(), findings }
+        Self { bundle, verify, verdicts, running: Arc::default(), findings }
+    }
+
+    /// The same after these blobs were read as manifests, too; what is known of the integrity
+    /// of blobs is shared by both.
+    #[must_use]
+    pub fn with_manifests(&self, manifests: impl IntoIterator<Item = (Digest, MediaType)>) -> Self {
+        let Bundle { path, format, edition, index, problems } = &self.bundle;
+        let verifies = self.verify != Verify::Never;
+        let (index, more) = index.with_manifests(manifests, verifies);
+        let problems = problems.iter().cloned().chain(more).collect();
+        let (path, edition) = (path.clone(), edition.clone());
+        let bundle = Bundle { path, format: *format, edition, index, problems };
+        if verifies {
+            self.verdicts.take(&bundle);
+        }
+        let (verdicts, running) = (Arc::clone(&self.verdicts), Arc::clone(&self.running));
+        Self { bundle, verify: self.verify, verdicts, running, findings: self.findings.clone() }
     }
 
     /// What is found damaged while it is read.

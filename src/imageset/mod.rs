@@ -2,6 +2,7 @@
 
 pub mod name;
 pub mod record;
+pub mod verdict;
 pub mod sequence;
 pub mod config;
 

@@ -27,6 +27,8 @@ const METRICS: HeaderValue =
 struct Readiness<'a> {
     ready: bool,
     stopping: bool,
+    /// How many names mean different contents.
+    ambiguous_names: usize,
     bundles: &'a [Status],
 }
 
@@ -43,9 +45,10 @@ async fn ready<S: Source>(Shared(core): Shared<Arc<Core<S>>>) -> Response {
     let served = core.live.current();
     let bundles = &served.bundles;
     let serves = bundles.is_empty() || bundles.iter().any(|it| it.state == State::Live);
+    let ambiguous_names = served.ambiguous;
     let stopping = core.is_stopping();
     let ready = serves && !stopping;
-    match serde_json::to_vec(&Readiness { ready, stopping, bundles }) {
+    match serde_json::to_vec(&Readiness { ready, stopping, ambiguous_names, bundles }) {
         Ok(body) if ready => json(body),
         Ok(body) => (StatusCode::SERVICE_UNAVAILABLE, json(body)).into_response(),
         // Nothing of it lacks a JSON form.
@@ -54,7 +57,7 @@ async fn ready<S: Source>(Shared(core): Shared<Arc<Core<S>>>) -> Response {
 }
 
 async fn metrics<S: Source>(Shared(core): Shared<Arc<Core<S>>>) -> Response {
-    match core.metrics.encode(&core.live.current().bundles) {
+    match core.metrics.encode(&core.live.current()) {
         Ok(text) => ([(CONTENT_TYPE, METRICS)], text).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
     }

@@ -118,7 +118,7 @@ fn request_row(error: &request::Error) -> (StatusCode, ErrorCode) {
 fn source_row(error: &source::Error) -> (StatusCode, ErrorCode, bool) {
     match error {
         source::Error::NameUnknown(_) => (StatusCode::NOT_FOUND, ErrorCode::NameUnknown, false),
-        source::Error::ManifestUnknown(_) => {
+        source::Error::ManifestUnknown(_) | source::Error::LeftOut { .. } => {
             (StatusCode::NOT_FOUND, ErrorCode::ManifestUnknown, false)
         }
         source::Error::BlobUnknown(_) => (StatusCode::NOT_FOUND, ErrorCode::BlobUnknown, false),

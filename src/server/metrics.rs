@@ -1,13 +1,14 @@
 //! Every metric of the server: name, labels, meaning.
 
 use std::fmt;
+use std::sync::{Mutex, PoisonError};
 
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::{counter::Counter, family::Family, gauge::Gauge};
 use prometheus_client::registry::{Registry, Unit};
 
 use super::request::{self, Request};
-use crate::content::live::{State, Status};
+use crate::content::live::{Edition, Served, State};
 
 /// What the server counts.
 pub(super) struct Metrics {
@@ -15,6 +16,10 @@ pub(super) struct Metrics {
     requests: Family<Answered, Counter>,
     bundles: Family<InState, Gauge>,
     damaged: Gauge,
+    sequences: Family<OfImageset, Gauge>,
+    ambiguous: Gauge,
+    /// Held while gauges are set and encoded: one scrape at a time.
+    scrape: Mutex<()>,
     /// Bytes of bodies that were handed to connections.
     pub(super) sent: Counter,
     /// Requests that are being answered.
@@ -36,6 +41,13 @@ struct InState {
     state: &'static str,
 }
 
+/// The labels of an imageset: as many as there are bundles at hand, at most.
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct OfImageset {
+    imageset: String,
+    id: String,
+}
+
 impl Metrics {
     pub(super) fn new() -> Self {
         let mut registry = Registry::with_prefix("shipperd");
@@ -53,7 +65,24 @@ impl Metrics {
         registry.register("bundles", "Bundles at hand, by state", Family::clone(&bundles));
         let damaged = Gauge::default();
         registry.register("damaged_blobs", "Blobs found damaged while read", damaged.clone());
-        Self { registry, requests, bundles, damaged, sent, in_flight, connections }
+        let sequences = Family::default();
+        let help = "Newest sequence that is served of each imageset";
+        registry.register("imageset_sequence", help, Family::clone(&sequences));
+        let ambiguous = Gauge::default();
+        let help = "Names that mean different images in different registries or imagesets";
+        registry.register("ambiguous_names", help, ambiguous.clone());
+        Self {
+            registry,
+            requests,
+            bundles,
+            damaged,
+            sequences,
+            ambiguous,
+            scrape: Mutex::default(),
+            sent,
+            in_flight,
+            connections,
+        }
     }
 
     /// Counts an answer.
@@ -69,20 +98,37 @@ impl Metrics {
     }
 
     /// The text for Prometheus.
-    pub(super) fn encode(&self, bundles: &[Status]) -> Result<String, fmt::Error> {
-        for (state, label) in
-            [(State::Live, "live"), (State::Waiting, "waiting"), (State::Refused, "refused")]
-        {
+    pub(super) fn encode<S>(&self, served: &Served<S>) -> Result<String, fmt::Error> {
+        let _scrape = self.scrape.lock().unwrap_or_else(PoisonError::into_inner);
+        let bundles = &served.bundles;
+        for (state, label) in [
+            (State::Live, "live"),
+            (State::Waiting, "waiting"),
+            (State::Ignored, "ignored"),
+            (State::Refused, "refused"),
+        ] {
             let count = bundles.iter().filter(|bundle| bundle.state == state).count();
-            let count = i64::try_from(count).unwrap_or(i64::MAX);
-            self.bundles.get_or_create(&InState { state: label }).set(count);
+            self.bundles.get_or_create(&InState { state: label }).set(signed(count));
         }
         let damaged: usize = bundles.iter().map(|bundle| bundle.damaged.list().len()).sum();
-        self.damaged.set(i64::try_from(damaged).unwrap_or(i64::MAX));
+        self.damaged.set(signed(damaged));
+        self.ambiguous.set(signed(served.ambiguous));
+        // What is gone has no gauge any more.
+        self.sequences.clear();
+        let live = bundles.iter().filter(|bundle| bundle.state == State::Live);
+        for Edition { id, name, sequence, .. } in live.filter_map(|it| it.imageset.as_ref()) {
+            let labels = OfImageset { imageset: name.clone(), id: id.to_string() };
+            let gauge = self.sequences.get_or_create(&labels);
+            gauge.set(gauge.get().max(signed(*sequence)));
+        }
         let mut encoded = String::new();
         text::encode(&mut encoded, &self.registry)?;
         Ok(encoded)
     }
+}
+
+fn signed(count: impl TryInto<i64>) -> i64 {
+    count.try_into().unwrap_or(i64::MAX)
 }
 
 /// The label of a request that may be none.

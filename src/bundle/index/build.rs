@@ -1,166 +1,13 @@
-//! What a bundle holds, found once when it is opened: blobs, manifests, names, and who needs whom.
-//!
-//! Blobs are known by their place in one sorted table, 32 bits each, so that memory grows
-//! with the number of entries only, and slowly. Nothing of the manifests' text is kept.
+//! Makes the index of a bundle: reads every manifest that its roots lead to, once.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::num::NonZero;
 use std::thread;
 
-use super::tree::Stored;
-use super::{Error, Problem};
-use crate::oci::{
-    Child, Descriptor, Digest, MAX_MANIFEST_SIZE, Manifest, MediaType, Name, Role, Tag,
-};
-
-/// A blob's place in the table of its bundle.
-pub type Ordinal = u32;
-
-/// What a bundle holds.
-#[expect(clippy::module_name_repetitions, reason = "`Index` is the OCI document")]
-#[derive(Debug, Default)]
-pub struct ContentIndex {
-    /// Every blob, sorted by digest.
-    blobs: Vec<(Digest, Stored)>,
-    /// Which blobs are manifests, sorted by blob.
-    manifests: Vec<(Ordinal, MediaType)>,
-    /// Which manifests need a blob: (blob, manifest), sorted.
-    parents: Vec<(Ordinal, Ordinal)>,
-    /// What manifests here need and this bundle does not hold.
-    absent: Vec<Absent>,
-    /// The repositories.
-    names: BTreeMap<Name, Repository>,
-    /// The manifests that are about another one, by that one's digest.
-    referrers: BTreeMap<Digest, Vec<Descriptor>>,
-    /// Blobs found damaged when the bundle was opened.
-    damaged: Vec<Ordinal>,
-}
-
-/// One repository of a bundle.
-#[derive(Debug, Default)]
-pub struct Repository {
-    /// Its tags.
-    pub tags: BTreeMap<Tag, Ordinal>,
-    /// The manifests that were carried for it, with or without a tag.
-    pub roots: BTreeSet<Ordinal>,
-}
-
-/// Something that a manifest needs and the bundle does not hold.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Absent {
-    /// What it is.
-    pub digest: Digest,
-    /// Its size in bytes, as the manifest says.
-    pub size: u64,
-    /// What part it plays there.
-    pub role: Role,
-    /// The manifest.
-    pub parent: Ordinal,
-}
-
-/// A manifest that the bundle was made to carry.
-#[derive(Clone, Debug)]
-pub struct Root {
-    /// For which repository.
-    pub name: Name,
-    /// Under which tag.
-    pub tag: Option<Tag>,
-    /// What it is.
-    pub descriptor: Descriptor,
-}
-
-impl ContentIndex {
-    /// Where a blob stands in the table.
-    #[must_use]
-    pub fn find(&self, digest: &Digest) -> Option<Ordinal> {
-        let place = self.blobs.binary_search_by(|(it, _)| it.cmp(digest)).ok()?;
-        Ordinal::try_from(place).ok()
-    }
-
-    /// A blob's digest and where its bytes are.
-    #[must_use]
-    pub fn blob(&self, blob: Ordinal) -> Option<&(Digest, Stored)> {
-        self.blobs.get(usize::try_from(blob).ok()?)
-    }
-
-    /// The type of a manifest; nothing when the blob is none.
-    #[must_use]
-    pub fn media_type(&self, blob: Ordinal) -> Option<&MediaType> {
-        let place = self.manifests.binary_search_by_key(&blob, |(it, _)| *it).ok()?;
-        self.manifests.get(place).map(|(_, media_type)| media_type)
-    }
-
-    /// Every blob, sorted by digest.
-    #[must_use]
-    pub fn blobs(&self) -> &[(Digest, Stored)] {
-        &self.blobs
-    }
-
-    /// Every manifest with its type, sorted by blob.
-    #[must_use]
-    pub fn manifests(&self) -> &[(Ordinal, MediaType)] {
-        &self.manifests
-    }
-
-    /// The manifests of this bundle that need a blob directly.
-    pub fn parents(&self, blob: Ordinal) -> impl Iterator<Item = Ordinal> {
-        let from = self.parents.partition_point(|(child, _)| *child < blob);
-        let rest = self.parents.get(from..).unwrap_or_default();
-        rest.iter().take_while(move |(child, _)| *child == blob).map(|(_, parent)| *parent)
-    }
-
-    /// What manifests here need and this bundle does not hold.
-    #[must_use]
-    pub fn absent(&self) -> &[Absent] {
-        &self.absent
-    }
-
-    /// The repositories, by their names.
-    #[must_use]
-    pub fn names(&self) -> &BTreeMap<Name, Repository> {
-        &self.names
-    }
-
-    /// The manifests whose subject is `digest`.
-    #[must_use]
-    pub fn referrers(&self, digest: &Digest) -> &[Descriptor] {
-        self.referrers.get(digest).map_or(&[], Vec::as_slice)
-    }
-
-    /// Whether a manifest is about another one.
-    #[must_use]
-    pub fn is_referrer(&self, digest: &Digest) -> bool {
-        self.referrers.values().flatten().any(|descriptor| descriptor.digest == *digest)
-    }
-
-    /// Blobs found damaged when the bundle was opened.
-    #[must_use]
-    pub fn damaged(&self) -> &[Ordinal] {
-        &self.damaged
-    }
-
-    /// The references through which a manifest can be reached, for messages.
-    #[must_use]
-    pub fn references(&self, manifest: Ordinal) -> Vec<String> {
-        let mut reached = HashSet::from([manifest]);
-        let mut queue = VecDeque::from([manifest]);
-        while let Some(blob) = queue.pop_front() {
-            queue.extend(self.parents(blob).filter(|parent| reached.insert(*parent)));
-        }
-        let mut references = Vec::new();
-        for (name, repository) in &self.names {
-            let tagged = repository.tags.iter().filter(|(_, blob)| reached.contains(blob));
-            let before = references.len();
-            references.extend(tagged.map(|(tag, _)| format!("{name}:{tag}")));
-            if references.len() == before {
-                let roots = repository.roots.iter().filter(|blob| reached.contains(blob));
-                let digests = roots.filter_map(|blob| Some(&self.blob(*blob)?.0));
-                references.extend(digests.map(|digest| format!("{name}@{digest}")));
-            }
-        }
-        references
-    }
-}
+use super::{Absent, ContentIndex, Elsewhere, Ordinal, Root, Roots};
+use crate::bundle::tree::Stored;
+use crate::bundle::{Error, Problem};
+use crate::oci::{Child, Descriptor, Digest, MAX_MANIFEST_SIZE, Manifest, MediaType, Role};
 
 /// Makes the index of a bundle of these blobs that was made to carry these roots.
 ///
@@ -173,14 +20,33 @@ impl ContentIndex {
 pub fn build(
     blobs: Vec<(Digest, Stored)>,
     roots: Vec<Root>,
+    may_be: Roots,
     verify: bool,
 ) -> Result<(ContentIndex, Vec<Problem>), Error> {
     let mut builder = Builder::new(blobs, verify)?;
+    if may_be == Roots::Elsewhere {
+        builder.elsewhere(&roots)?;
+    }
     for root in roots {
         builder.root(root);
     }
     builder.walk();
     Ok(builder.finish())
+}
+
+/// Reads further blobs of an index as manifests.
+pub(super) fn extend(
+    index: ContentIndex,
+    manifests: impl IntoIterator<Item = (Digest, MediaType)>,
+    verify: bool,
+) -> (ContentIndex, Vec<Problem>) {
+    let mut builder = Builder::of(index, verify);
+    for (digest, media_type) in manifests {
+        let blob = builder.index.find(&digest);
+        builder.queue.extend(blob.map(|blob| (blob, media_type)));
+    }
+    builder.walk();
+    builder.finish()
 }
 
 /// How many manifests are read at a time.
@@ -211,20 +77,30 @@ impl Builder {
         if Ordinal::try_from(blobs.len()).is_err() {
             return Err(Error::TooMany(blobs.len()));
         }
-        Ok(Self {
-            index: ContentIndex { blobs, ..ContentIndex::default() },
+        Ok(Self::of(ContentIndex { blobs, ..ContentIndex::default() }, verify))
+    }
+
+    /// Goes on with an index; what it knows is not read again.
+    fn of(mut index: ContentIndex, verify: bool) -> Self {
+        let manifests = std::mem::take(&mut index.manifests).into_iter();
+        let mut known: HashMap<_, _> =
+            manifests.map(|(blob, media_type)| (blob, Some(media_type))).collect();
+        known.extend(index.damaged.iter().chain(&index.unreadable).map(|blob| (*blob, None)));
+        let types = known.values().flatten().cloned().collect();
+        Self {
+            index,
             problems: Vec::new(),
             verify,
             queue: VecDeque::new(),
-            known: HashMap::new(),
-            types: HashSet::new(),
+            known,
+            types,
             missing_roots: BTreeSet::new(),
-        })
+        }
     }
 
     fn root(&mut self, root: Root) {
         let Root { name, tag, descriptor } = root;
-        let Some(blob) = self.index.find(&descriptor.digest) else {
+        let Some(blob) = self.index.place(&descriptor.digest) else {
             let tag = tag.map_or_else(String::new, |tag| format!(":{tag}"));
             self.missing_roots.insert((descriptor.digest, format!("{name}{tag}")));
             return;
@@ -238,7 +114,30 @@ impl Builder {
                 self.problems.push(Problem::Duplicate { reference, digest: descriptor.digest });
             }
         }
-        self.queue.push_back((blob, descriptor.media_type));
+        if self.index.blob(blob).is_some() {
+            self.queue.push_back((blob, descriptor.media_type));
+        }
+    }
+
+    /// Gives places to the roots that are not here.
+    fn elsewhere(&mut self, roots: &[Root]) -> Result<(), Error> {
+        let mut elsewhere = Vec::new();
+        for Root { descriptor, .. } in roots {
+            let Descriptor { digest, media_type, size, .. } = descriptor;
+            if self.index.find(digest).is_none() {
+                let media_type = self.intern(media_type.clone());
+                elsewhere.push(Elsewhere { digest: digest.clone(), media_type, size: *size });
+            }
+        }
+        elsewhere.sort_unstable_by(|a, b| a.digest.cmp(&b.digest));
+        elsewhere.dedup_by(|a, b| a.digest == b.digest);
+        elsewhere.shrink_to_fit();
+        let places = self.index.blobs.len().saturating_add(elsewhere.len());
+        if Ordinal::try_from(places).is_err() {
+            return Err(Error::TooMany(places));
+        }
+        self.index.elsewhere = elsewhere;
+        Ok(())
     }
 
     fn walk(&mut self) {
@@ -251,8 +150,9 @@ impl Builder {
                 match read {
                     Ok(manifest) => self.manifest(blob, manifest),
                     Err(problem) => {
-                        if matches!(problem, Problem::Damaged { .. }) {
-                            self.index.damaged.push(blob);
+                        match problem {
+                            Problem::Damaged { .. } => self.index.damaged.push(blob),
+                            _ => self.index.unreadable.push(blob),
                         }
                         self.problems.push(problem);
                     }
@@ -324,8 +224,9 @@ impl Builder {
             }
             let Child { role, descriptor } = child;
             let Some(blob) = self.index.find(&descriptor.digest) else {
-                let Descriptor { digest, size, .. } = descriptor;
-                self.index.absent.push(Absent { digest, size, role, parent });
+                let Descriptor { digest, size, media_type, .. } = descriptor;
+                let media_type = (role == Role::Manifest).then(|| self.intern(media_type));
+                self.index.absent.push(Absent { digest, size, role, media_type, parent });
                 continue;
             };
             self.index.parents.push((blob, parent));
@@ -358,6 +259,8 @@ impl Builder {
         self.index.parents.sort_unstable();
         self.index.parents.dedup();
         self.index.parents.shrink_to_fit();
+        self.index.absent.sort_by(|a, b| a.digest.cmp(&b.digest));
+        self.index.absent.shrink_to_fit();
         let missing = self.missing_roots.into_iter();
         self.problems
             .extend(missing.map(|(digest, reference)| Problem::MissingRoot { digest, reference }));

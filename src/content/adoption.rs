@@ -1,0 +1,62 @@
+//! Manifests that only another bundle says are manifests.
+//!
+//! A bundle reads as manifests what its own names lead to. Of an imageset in sequences or
+//! parts, the index of an image may lie in one bundle and a manifest of it in another, which
+//! holds it as a mere blob until it is told.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::snapshot::Snapshot;
+use crate::oci::{Digest, MediaType};
+
+/// Answers the same bundles, in each the manifests read that others of its imageset name.
+///
+/// Reads each such manifest once, which may wait for the disk; bundles without any stay the same.
+#[must_use]
+pub fn adopt(mut open: Vec<Arc<Snapshot>>) -> Vec<Arc<Snapshot>> {
+    // What is read may name more. Each round reads at least one that was not, or is the last.
+    loop {
+        let named = named(&open);
+        let mut changed = false;
+        for snapshot in &mut open {
+            let Some(edition) = &snapshot.bundle().edition else { continue };
+            let index = &snapshot.bundle().index;
+            let unread = |digest: &Digest| {
+                index.find(digest).is_some_and(|blob| {
+                    index.media_type(blob).is_none()
+                        && !index.damaged().contains(&blob)
+                        && !index.unreadable().contains(&blob)
+                })
+            };
+            let named = named.get(&edition.record.id).into_iter().flatten();
+            let manifests = named.filter(|(digest, _)| unread(digest));
+            let manifests: Vec<_> =
+                manifests.map(|(digest, it)| (digest.clone(), it.clone())).collect();
+            if !manifests.is_empty() {
+                *snapshot = Arc::new(snapshot.with_manifests(manifests));
+                changed = true;
+            }
+        }
+        if !changed {
+            return open;
+        }
+    }
+}
+
+/// The manifests that bundles of each imageset name and do not hold themselves.
+fn named(open: &[Arc<Snapshot>]) -> HashMap<Uuid, HashMap<Digest, MediaType>> {
+    let mut named: HashMap<Uuid, HashMap<Digest, MediaType>> = HashMap::new();
+    for snapshot in open {
+        let Some(edition) = &snapshot.bundle().edition else { continue };
+        let index = &snapshot.bundle().index;
+        let children = index.absent().iter();
+        let children = children.filter_map(|it| Some((it.digest.clone(), it.media_type.clone()?)));
+        let roots = index.elsewhere().iter();
+        let roots = roots.map(|it| (it.digest.clone(), it.media_type.clone()));
+        named.entry(edition.record.id).or_default().extend(children.chain(roots));
+    }
+    named
+}

@@ -1,0 +1,93 @@
+//! Which files there are to serve, and whether one changed since it was looked at.
+
+use std::collections::HashSet;
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use crate::bundle;
+
+/// Finds the files that may be bundles.
+#[derive(Debug)]
+pub(super) struct Finder {
+    paths: Vec<PathBuf>,
+    /// Those of the paths that were files when they were last there.
+    files: HashSet<PathBuf>,
+}
+
+/// What changes when a file changes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Stamp {
+    device: u64,
+    inode: u64,
+    size: u64,
+    modified: (i64, i64),
+}
+
+impl Finder {
+    /// Looks for these files, archives, layouts, and for what is in directories of them.
+    pub(super) fn new(paths: Vec<PathBuf>) -> Self {
+        Self { paths, files: HashSet::new() }
+    }
+
+    /// Every candidate once, in the order of the paths given and by name within a directory.
+    ///
+    /// A file that was given and was there before may be gone: it was removed. A directory
+    /// must be there: a medium that is gone is not one that was emptied.
+    pub(super) fn find(&mut self) -> io::Result<Vec<(PathBuf, Stamp)>> {
+        let mut found = Vec::new();
+        for path in &self.paths {
+            if !path.is_dir() || bundle::is_layout_directory(path)? {
+                let stamp = match Stamp::of(path) {
+                    Err(error)
+                        if error.kind() == io::ErrorKind::NotFound && self.files.contains(path) =>
+                    {
+                        continue;
+                    }
+                    stamp => stamp?,
+                };
+                self.files.insert(path.clone());
+                found.push((path.clone(), stamp));
+                continue;
+            }
+            let mut names: Vec<_> = fs::read_dir(path)?
+                .map(|entry| entry.map(|it| it.path()))
+                .collect::<Result<_, _>>()?;
+            names.sort();
+            // A file may be gone again by now: the next scan will not see it.
+            found.extend(names.into_iter().filter(|path| is_candidate(path)).filter_map(|path| {
+                let stamp = Stamp::of(&path).ok()?;
+                Some((path, stamp))
+            }));
+        }
+        let mut seen = HashSet::new();
+        found.retain(|(path, _)| seen.insert(path.clone()));
+        Ok(found)
+    }
+}
+
+/// Whether a name in a directory may be a bundle: nothing hidden, nothing under construction.
+#[must_use]
+pub fn is_candidate(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    if name.is_empty() || name.starts_with('.') || name.ends_with(".partial") {
+        return false;
+    }
+    !path.is_dir() || bundle::is_layout_directory(path).unwrap_or(false)
+}
+
+impl Stamp {
+    fn of(path: &Path) -> io::Result<Self> {
+        let mut metadata = fs::metadata(path)?;
+        if metadata.is_dir() {
+            metadata = fs::metadata(path.join(crate::oci::INDEX_FILE))?;
+        }
+        Ok(Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            size: metadata.size(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+        })
+    }
+}
