@@ -1,10 +1,11 @@
-//! `shipperd extract`: writes what a bundle holds as an OCI image layout.
+//! `shipperd extract`: writes what bundles hold as one OCI image layout.
 //!
 //! Into a directory beside the one asked for, which takes its name when all is there.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
@@ -16,23 +17,29 @@ use super::bundles;
 use super::hint::Advised;
 use super::printer::{Printer, size};
 use super::progress::{self, Progress, Unit};
+use super::union::Union;
 use crate::bundle::tree::Stored;
-use crate::bundle::{Bundle, ContentIndex};
-use crate::oci::{self, Algorithm, Descriptor, Digest, Hasher};
+use crate::content::acceptance::{self, Accepted, Fate};
+use crate::content::adoption::adopt;
+use crate::content::live::State;
+use crate::content::snapshot::{Snapshot, Verify};
+use crate::oci::{self, Algorithm, Digest, Hasher};
 
 /// How much is read at a time, in bytes; each thread has a buffer of this size.
 const PIECE: usize = 1 << 20;
 
-/// Write what a bundle holds as an OCI image layout
+/// Write what bundles hold as an OCI image layout
 ///
 /// Every digest is checked on the way. The directory appears when all of it is there; one that
-/// is not empty is refused.
+/// is not empty is refused. Of several bundles, such as the sequences and parts of an imageset,
+/// what `serve` would serve goes into one layout, where the newest sequence says what a tag means;
+/// exit status 1 if some would not be served.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// The bundle file, archive or layout
-    #[arg(value_name = "PATH")]
-    path: PathBuf,
-    /// The directory to make [default: the name of the bundle without its ending]
+    /// Bundle files, archives, layouts, or directories of them
+    #[arg(value_name = "PATH", required = true)]
+    paths: Vec<PathBuf>,
+    /// The directory to make [default: the name of the one bundle without its ending]
     #[arg(long, short, value_name = "DIR")]
     output: Option<PathBuf>,
 }
@@ -52,32 +59,30 @@ struct Draft {
 }
 
 pub(super) fn run(arguments: &Arguments, printer: &Printer) -> anyhow::Result<ExitStatus> {
-    let Arguments { path, output } = arguments;
-    let bundle = bundles::one(path, true).map_err(bundles::Refused::explain)?;
-    let stem = || path.file_stem().map(PathBuf::from);
+    let Arguments { paths, output } = arguments;
+    let (stack, status) = stack(paths, printer)?;
+    let stem = || match paths.as_slice() {
+        [path] => path.file_stem().map(PathBuf::from),
+        _ => None,
+    };
     let Some(output) = output.clone().or_else(stem) else {
-        let message = format!("cannot tell which directory to extract {path:?} into");
+        let message = format!("cannot tell which directory to extract {paths:?} into");
         let hint = "name it with `--output`".to_owned();
         return Err(Advised { message, hint }.into());
     };
+    let union = Union::of(&stack);
     let draft = Draft::begin(&output)?;
-    let progress = Progress::new(printer, "extracting", bundles::bytes_of(&bundle), Unit::Bytes);
-    let written = write_blobs(&bundle, &draft.path, &progress);
+    let progress = Progress::new(printer, "extracting", union.bytes(), Unit::Bytes);
+    let written = write_blobs(&union, &draft.path, &progress);
     let (bytes, time) = progress.finish();
     written?;
-    let index = index_of(&bundle.index)?;
+    let index = union.index()?;
     let references = index.manifests.len();
     draft.write(oci::INDEX_FILE, &index.to_bytes()?)?;
     draft.write(oci::LAYOUT_FILE, oci::LAYOUT_TEXT.as_bytes())?;
     draft.finish(&output)?;
-    for absent in bundle.index.absent() {
-        printer.detail(format!("not in this bundle: {}", absent.digest));
-    }
-    let count = bundle.index.absent().len();
-    if count > 0 {
-        printer.warn(format!("{path:?} lacks {count} blobs that its manifests name"));
-    }
-    let blobs = bundle.index.blobs().len();
+    union.say_what_is_absent(printer);
+    let blobs = union.blobs.len();
     if printer.json() {
         printer.document(&Answer { directory: &output, references, blobs, bytes })?;
     } else {
@@ -87,7 +92,31 @@ pub(super) fn run(arguments: &Arguments, printer: &Printer) -> anyhow::Result<Ex
             size(bytes)
         ));
     }
-    Ok(ExitStatus::Done)
+    Ok(status)
+}
+
+/// The bundles to extract, the uppermost first: of several, those that would be served.
+fn stack(paths: &[PathBuf], printer: &Printer) -> anyhow::Result<(Vec<Arc<Snapshot>>, ExitStatus)> {
+    let mut opened = Vec::new();
+    for bundle in bundles::open(paths, true, printer) {
+        let bundle = bundle.map_err(bundles::Refused::explain)?;
+        // What is written is verified on the way.
+        opened.push(Arc::new(Snapshot::new(bundle, Verify::Never)));
+    }
+    let opened = adopt(opened);
+    if opened.len() == 1 {
+        return Ok((opened, ExitStatus::Done));
+    }
+    let Accepted { stacked, fates } = acceptance::accept(&opened, &acceptance::Served::new());
+    let mut status = ExitStatus::Done;
+    for (snapshot, Fate { state, reason }) in opened.iter().zip(fates) {
+        if matches!(state, State::Waiting | State::Refused) {
+            let (path, reason) = (&snapshot.bundle().path, reason.unwrap_or_default());
+            printer.warn(format!("{path:?} is left out: {reason}"));
+            status = ExitStatus::No;
+        }
+    }
+    Ok((stacked, status))
 }
 
 impl Draft {
@@ -139,11 +168,11 @@ impl Drop for Draft {
 }
 
 /// Writes every blob, on all cores, and stops at the first that fails.
-fn write_blobs(bundle: &Bundle, directory: &Path, progress: &Progress) -> anyhow::Result<()> {
-    let blobs = bundle.index.blobs();
+fn write_blobs(union: &Union<'_>, directory: &Path, progress: &Progress) -> anyhow::Result<()> {
+    let blobs = &union.blobs;
     let next = AtomicUsize::new(0);
     let work = || {
-        while let Some((digest, stored)) = blobs.get(next.fetch_add(1, Ordering::Relaxed)) {
+        while let Some((digest, stored, bundle)) = blobs.get(next.fetch_add(1, Ordering::Relaxed)) {
             let path = directory.join(oci::blob_path(digest));
             write_blob(digest, stored, &path, progress)
                 .with_context(|| format!("cannot extract {digest} from {:?}", bundle.path))
@@ -182,33 +211,4 @@ fn write_blob(
         bail!("it is damaged: its bytes have the digest {found}");
     }
     Ok(())
-}
-
-/// The index of a layout that carries all references of a bundle.
-fn index_of(index: &ContentIndex) -> Result<oci::Index, oci::Error> {
-    let mut manifests = Vec::new();
-    let mut carry = |blob, reference: Option<String>| {
-        let (Some((digest, stored)), Some(media_type)) = (index.blob(blob), index.media_type(blob))
-        else {
-            return;
-        };
-        let mut descriptor = Descriptor::new(media_type.clone(), digest.clone(), stored.length());
-        for key in [oci::REF_NAME, oci::CONTAINERD_NAME] {
-            let reference = reference.clone().into_iter();
-            descriptor.annotations.extend(reference.map(|reference| (key.to_owned(), reference)));
-        }
-        manifests.push(descriptor);
-    };
-    for (name, repository) in index.names() {
-        for (tag, blob) in &repository.tags {
-            carry(*blob, Some(format!("{name}:{tag}")));
-        }
-        for blob in &repository.roots {
-            if !repository.tags.values().any(|tagged| tagged == blob) {
-                let digest = index.blob(*blob).map(|(digest, _)| format!("{name}@{digest}"));
-                carry(*blob, digest);
-            }
-        }
-    }
-    oci::Index::new(manifests)
 }

@@ -1,6 +1,6 @@
 //! `shipperd inspect`: what is inside bundles.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -10,12 +10,16 @@ use super::ExitStatus;
 use super::bundles;
 use super::printer::{self, Printer, size};
 use super::report::Report;
+use super::timeline::{self, Timeline};
 use crate::bundle::index::Ordinal;
 use crate::bundle::{Bundle, ContentIndex};
+use crate::content::acceptance::{self, Accepted, Fate};
+use crate::content::adoption::adopt;
 use crate::content::ambiguity::Ambiguous;
+use crate::content::live::State;
 use crate::content::overlay::Overlay;
 use crate::content::snapshot::{Snapshot, Verify};
-use crate::imageset::record::{Failed, Previous};
+use crate::imageset::record::{Failed, Part, Previous};
 use crate::oci::Digest;
 
 /// Show what is inside bundles
@@ -23,6 +27,11 @@ use crate::oci::Digest;
 /// The imageset and its sequence, the references with their sizes, what is missing, and names
 /// that mean different contents in different registries or imagesets. What one of the bundles
 /// lacks and another one given has is not missing.
+///
+/// Of several bundles of imagesets it shows the timeline: which sequences are there, which of them
+/// `serve` would serve, which wait and for what, which are refused and why, and what each adds.
+///
+/// Exit status 1 if a bundle would be refused, or if one of several would wait.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// Bundle files, archives, layouts, or directories of them
@@ -34,6 +43,7 @@ pub(super) struct Arguments {
 #[derive(Serialize)]
 struct Answer {
     bundles: Vec<Inside>,
+    imagesets: Vec<Timeline>,
     /// The requested names that mean different contents in different registries or imagesets.
     ambiguous: Vec<Ambiguous>,
 }
@@ -48,6 +58,12 @@ struct Inside {
     blobs: usize,
     bytes: u64,
     references: Vec<Reference>,
+    /// What earlier sequences carry.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    needs: Option<Needs>,
+    /// What is absent and the other parts must carry, which are not all here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    other_parts: Option<Needs>,
     missing: Vec<Missing>,
     /// Platforms and others left out on purpose.
     sparse: Vec<Digest>,
@@ -64,6 +80,8 @@ struct Imageset {
     sequence: u64,
     digest: Digest,
     #[serde(skip_serializing_if = "Option::is_none")]
+    part: Option<Part>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     previous: Option<Previous>,
     created: String,
     generator: String,
@@ -74,7 +92,16 @@ struct Imageset {
 struct Reference {
     reference: String,
     digest: Digest,
+    /// Whether its manifest is in this bundle, not in another one of the imageset.
+    here: bool,
     /// The bytes of everything it needs that is here.
+    bytes: u64,
+}
+
+/// What the images of a bundle need and others carry.
+#[derive(Serialize)]
+struct Needs {
+    blobs: usize,
     bytes: u64,
 }
 
@@ -83,8 +110,6 @@ struct Reference {
 struct Missing {
     digest: Digest,
     bytes: u64,
-    /// Whether the imageset says that an earlier sequence carries it.
-    earlier: bool,
     needed_by: Vec<String>,
 }
 
@@ -100,11 +125,23 @@ pub(super) fn run(arguments: &Arguments, printer: &Printer) -> anyhow::Result<Ex
             }
         }
     }
+    let opened = adopt(opened);
     let here = |digest: &Digest| opened.iter().any(|it| it.bundle().index.find(digest).is_some());
-    let bundles = opened.iter().map(|snapshot| Inside::of(snapshot.bundle(), &here)).collect();
-    // The first one given is the uppermost, as it is when they are served.
-    let stacked = opened.clone();
-    let answer = Answer { bundles, ambiguous: Overlay::new(stacked, false).ambiguous() };
+    let Accepted { stacked, fates } = acceptance::accept(&opened, &acceptance::Served::new());
+    let inside = |(snapshot, fate): (&Arc<Snapshot>, &Fate)| {
+        Inside::of(snapshot.bundle(), fate.state == State::Waiting, &here)
+    };
+    let bundles = opened.iter().zip(&fates).map(inside).collect();
+    let is_no = |state| match state {
+        State::Live | State::Ignored => false,
+        State::Waiting => opened.len() > 1,
+        State::Refused => true,
+    };
+    if status == ExitStatus::Done && fates.iter().any(|fate| is_no(fate.state)) {
+        status = ExitStatus::No;
+    }
+    let imagesets = timeline::of(&opened, &fates);
+    let answer = Answer { bundles, imagesets, ambiguous: Overlay::new(stacked, false).ambiguous() };
     if printer.json() {
         printer.document(&answer)?;
     } else {
@@ -113,14 +150,24 @@ pub(super) fn run(arguments: &Arguments, printer: &Printer) -> anyhow::Result<Ex
     Ok(status)
 }
 
+impl Needs {
+    /// Nothing if there are none of these sizes.
+    fn of(sizes: impl Iterator<Item = u64>) -> Option<Self> {
+        let sum = |(blobs, bytes): (usize, u64), size| (blobs + 1, bytes.saturating_add(size));
+        let (blobs, bytes) = sizes.fold((0, 0), sum);
+        (blobs > 0).then_some(Self { blobs, bytes })
+    }
+}
+
 impl Inside {
-    fn of(bundle: &Bundle, here: &impl Fn(&Digest) -> bool) -> Self {
+    fn of(bundle: &Bundle, waits: bool, here: &impl Fn(&Digest) -> bool) -> Self {
         let index = &bundle.index;
         let record = bundle.edition.as_ref().map(|edition| &edition.record);
         let imageset = bundle.edition.as_ref().map(|edition| Imageset {
             id: edition.record.id.to_string(),
             name: edition.record.name.clone(),
             sequence: edition.record.sequence,
+            part: edition.record.part.clone(),
             digest: edition.digest.clone(),
             previous: edition.record.previous.clone(),
             created: edition.record.created.clone(),
@@ -129,21 +176,26 @@ impl Inside {
         let needs: HashSet<&Digest> =
             record.into_iter().flat_map(|it| &it.needs).map(|blob| &blob.digest).collect();
         let sparse = record.map(|it| it.sparse.clone()).unwrap_or_default();
+        let left_out: HashSet<&Digest> = sparse.iter().collect();
+        let children = index.absent().iter().map(|it| (&it.digest, it.size, it.parent));
+        let roots = index.elsewhere().iter();
+        let roots = roots.filter_map(|it| Some((&it.digest, it.size, index.place(&it.digest)?)));
         let mut missing = BTreeMap::new();
-        for absent in index.absent() {
-            if here(&absent.digest) || sparse.contains(&absent.digest) {
+        for (digest, bytes, needed_by) in children.chain(roots) {
+            if here(digest) || left_out.contains(digest) || needs.contains(digest) {
                 continue;
             }
-            let entry = missing.entry(absent.digest.clone()).or_insert_with(|| Missing {
-                digest: absent.digest.clone(),
-                bytes: absent.size,
-                earlier: needs.contains(&absent.digest),
-                needed_by: Vec::new(),
-            });
-            entry.needed_by.extend(index.references(absent.parent));
+            let (digest, new) = (digest.clone(), Vec::new());
+            let entry = missing.entry(digest.clone());
+            let entry = entry.or_insert_with(|| Missing { digest, bytes, needed_by: new });
+            entry.needed_by.extend(index.references(needed_by));
             entry.needed_by.sort_unstable();
             entry.needed_by.dedup();
         }
+        let is_part = record.is_some_and(|it| it.part.is_some());
+        // What a part lacks, the others have.
+        let others = if is_part && waits { std::mem::take(&mut missing) } else { BTreeMap::new() };
+        let needs = record.into_iter().flat_map(|it| &it.needs);
         Self {
             path: bundle.path.clone(),
             format: bundle.format.to_string(),
@@ -151,6 +203,8 @@ impl Inside {
             blobs: index.blobs().len(),
             bytes: bundles::bytes_of(bundle),
             references: references(index),
+            needs: Needs::of(needs.map(|need| need.size)),
+            other_parts: Needs::of(others.values().map(|it| it.bytes)),
             missing: missing.into_values().collect(),
             sparse,
             failed: record.map(|it| it.failed.clone()).unwrap_or_default(),
@@ -164,17 +218,16 @@ fn references(index: &ContentIndex) -> Vec<Reference> {
     let children = Children::of(index);
     let mut references = Vec::new();
     for (name, repository) in index.names() {
-        let tagged: BTreeSet<_> = repository.tags.values().copied().collect();
-        let tags = repository.tags.iter().map(|(tag, blob)| (*blob, Some(tag)));
-        let bare = repository.roots.difference(&tagged).map(|blob| (*blob, None));
-        for (blob, tag) in tags.chain(bare) {
-            let Some((digest, _)) = index.blob(blob) else { continue };
+        let tags = repository.tags.iter().map(|(tag, place)| (*place, Some(tag)));
+        for (place, tag) in tags.chain(repository.untagged().map(|place| (place, None))) {
+            let Some(digest) = index.digest(place) else { continue };
             let reference = match tag {
                 Some(tag) => format!("{name}:{tag}"),
                 None => format!("{name}@{digest}"),
             };
-            let bytes = children.size(index, blob);
-            references.push(Reference { reference, digest: digest.clone(), bytes });
+            let here = index.blob(place).is_some();
+            let bytes = children.size(index, place);
+            references.push(Reference { reference, digest: digest.clone(), here, bytes });
         }
     }
     references
@@ -212,6 +265,10 @@ impl Children {
 impl Answer {
     fn print(&self, printer: &Printer) -> Result<(), printer::Error> {
         let mut blocks: Vec<String> = self.bundles.iter().map(Inside::text).collect();
+        // Of a single bundle all was said.
+        if self.imagesets.iter().map(Timeline::len).sum::<usize>() > 1 {
+            blocks.extend(self.imagesets.iter().map(Timeline::text));
+        }
         let ambiguous = self.ambiguous.iter();
         let ambiguous: Vec<_> = ambiguous.map(|it| format!("ambiguous: {it}")).collect();
         if !ambiguous.is_empty() {
@@ -231,7 +288,10 @@ impl Inside {
         if let Some(imageset) = &self.imageset {
             let Imageset { id, name, sequence, created, generator, .. } = imageset;
             let name = printer::name(name);
-            lines.push(format!("  imageset   {name} ({id}), sequence {sequence}"));
+            let part = imageset.part.as_ref();
+            let part = part.map(|it| format!(", part {} of {}", it.number, it.count));
+            let part = part.unwrap_or_default();
+            lines.push(format!("  imageset   {name} ({id}), sequence {sequence}{part}"));
             lines.push(format!("  identity   {}", imageset.digest));
             if let Some(previous) = &imageset.previous {
                 lines.push(format!(
@@ -245,21 +305,20 @@ impl Inside {
         let (bytes, count) = (size(self.bytes), self.references.len());
         lines.push(format!("  content    {} blobs, {bytes}; {count} references", self.blobs));
         let widest = self.references.iter().map(|it| it.reference.len()).max().unwrap_or(0);
-        for Reference { reference, digest, bytes } in &self.references {
-            let digest: String = digest.to_string().chars().take(19).collect();
-            lines.push(format!("    {reference:widest$}  {digest}  {:>10}", size(*bytes)));
+        for Reference { reference, digest, here, bytes } in &self.references {
+            let digest = printer::short(digest);
+            let bytes = if *here { size(*bytes) } else { "elsewhere".to_owned() };
+            lines.push(format!("    {reference:widest$}  {digest}  {bytes:>10}"));
         }
-        let earlier: Vec<_> = self.missing.iter().filter(|missing| missing.earlier).collect();
-        if !earlier.is_empty() {
-            let bytes = size(earlier.iter().map(|missing| missing.bytes).sum());
-            lines.push(format!(
-                "  builds on  {} blobs, {bytes}, of earlier sequences",
-                earlier.len()
-            ));
+        if let Some(Needs { blobs, bytes }) = &self.needs {
+            let bytes = size(*bytes);
+            lines.push(format!("  builds on  {blobs} blobs, {bytes}, of earlier sequences"));
         }
-        for Missing { digest, bytes, needed_by, .. } in
-            self.missing.iter().filter(|missing| !missing.earlier)
-        {
+        if let Some(Needs { blobs, bytes }) = &self.other_parts {
+            let what = format!("{blobs} blobs, {}, of what it names", size(*bytes));
+            lines.push(format!("  belongs    to other parts, which hold {what}"));
+        }
+        for Missing { digest, bytes, needed_by } in &self.missing {
             let bytes = size(*bytes);
             lines.push(format!(
                 "  missing    {digest} ({bytes}), needed by {}",

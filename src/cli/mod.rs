@@ -10,6 +10,8 @@ pub mod progress;
 pub mod report;
 mod hint;
 mod bundles;
+mod timeline;
+mod union;
 mod signals;
 mod state_dir;
 mod reach;

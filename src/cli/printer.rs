@@ -13,6 +13,7 @@ use serde::Serialize;
 use tracing_subscriber::fmt::MakeWriter;
 
 use super::report::Report;
+use crate::oci::Digest;
 
 /// Prints what a command has to say.
 #[derive(Clone, Debug)]
@@ -241,6 +242,12 @@ pub fn name(text: impl Display) -> String {
 #[must_use]
 pub fn size(bytes: u64) -> String {
     BinaryBytes(bytes).to_string()
+}
+
+/// The beginning of a digest: enough for a person to tell it from another.
+#[must_use]
+pub fn short(digest: &Digest) -> String {
+    digest.to_string().chars().take(19).collect()
 }
 
 fn escape(text: &str, keep: impl Fn(char) -> bool) -> String {

@@ -1,5 +1,6 @@
 //! `shipperd verify`: reads everything in bundles and names every damaged file.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use serde::Serialize;
@@ -12,12 +13,14 @@ use super::report::Report;
 use crate::bundle::{Bundle, Error};
 use crate::content::check;
 use crate::content::snapshot::{Snapshot, Verify};
+use crate::imageset::record::{Part, Record};
 use crate::oci::{self, Digest};
 
 /// Hash everything in bundles again and name every damaged file
 ///
 /// Reads each blob, manifest and document to its end, on all cores. A damaged file is named with
-/// its bundle, its path and the offset in the bundle. Exit status 1 if there is damage.
+/// its bundle, its path and the offset in the bundle. Of a part of an imageset, or a later
+/// sequence, its own bytes are verified, not those it builds on. Exit status 1 if there is damage.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// Bundle files, archives, layouts, or directories of them
@@ -41,7 +44,20 @@ struct Verdict {
     refused: Option<String>,
     blobs: usize,
     bytes: u64,
+    /// What it belongs to and builds on, if it is no whole imageset by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    builds_on: Option<BuildsOn>,
     damaged: Vec<Damage>,
+}
+
+/// What a bundle is of its imageset, and what of others its images need: that is not verified.
+#[derive(Serialize)]
+struct BuildsOn {
+    sequence: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    part: Option<Part>,
+    blobs: usize,
+    bytes: u64,
 }
 
 /// One damaged file.
@@ -104,10 +120,11 @@ fn verify(bundles: Vec<Bundle>, printer: &Printer) -> Vec<Verdict> {
     let judge = |bundle: Bundle| {
         let (path, blobs, bytes) =
             (bundle.path.clone(), bundle.index.blobs().len(), bundles::bytes_of(&bundle));
+        let builds_on = bundle.edition.as_ref().and_then(|it| BuildsOn::of(&it.record));
         let snapshot = Snapshot::new(bundle, Verify::Open);
         let found = snapshot.verify_all(&|bytes| progress.advance(bytes));
         let damaged = found.into_iter().map(|damage| Damage::new(&snapshot, damage)).collect();
-        Verdict { path, refused: None, blobs, bytes, damaged }
+        Verdict { path, refused: None, blobs, bytes, builds_on, damaged }
     };
     let verdicts = bundles.into_iter().map(judge).collect();
     let (bytes, time) = progress.finish();
@@ -120,11 +137,37 @@ impl Verdict {
     fn refused(refused: Refused) -> Self {
         let path = refused.path.clone();
         let refused = Some(Report::of(&refused.explain()).causes().join(": "));
-        Self { path, refused, blobs: 0, bytes: 0, damaged: Vec::new() }
+        Self { path, refused, blobs: 0, bytes: 0, builds_on: None, damaged: Vec::new() }
     }
 
     fn is_good(&self) -> bool {
         self.refused.is_none() && self.damaged.is_empty()
+    }
+}
+
+impl BuildsOn {
+    /// Nothing for a bundle that is whole by itself.
+    fn of(record: &Record) -> Option<Self> {
+        let Record { sequence, part, needs, .. } = record;
+        if part.is_none() && needs.is_empty() {
+            return None;
+        }
+        let bytes = needs.iter().fold(0, |sum, need| need.size.saturating_add(sum));
+        Some(Self { sequence: *sequence, part: part.clone(), blobs: needs.len(), bytes })
+    }
+}
+
+impl fmt::Display for BuildsOn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { sequence, part, blobs, bytes } = self;
+        if let Some(Part { number, count, .. }) = part {
+            write!(f, "part {number} of {count} of ")?;
+        }
+        write!(f, "sequence {sequence}")?;
+        match blobs {
+            0 => Ok(()),
+            _ => write!(f, ", builds on {blobs} blobs, {}, of earlier sequences", size(*bytes)),
+        }
     }
 }
 
@@ -154,8 +197,9 @@ impl Answer {
                 0 => "good".to_owned(),
                 count => format!("{count} damaged"),
             };
-            let Verdict { blobs, bytes, .. } = bundle;
-            printer.data(format!("{path}: {blobs} blobs, {}: {found}", size(*bytes)))?;
+            let Verdict { blobs, bytes, builds_on, .. } = bundle;
+            let more = builds_on.as_ref().map_or_else(String::new, |it| format!("; {it}"));
+            printer.data(format!("{path}: {blobs} blobs, {}: {found}{more}", size(*bytes)))?;
         }
         Ok(())
     }
