@@ -5,6 +5,7 @@ pub mod imageset;
 pub mod layout;
 mod names;
 pub mod sequences;
+mod stacked;
 mod shelf;
 
 use std::path::Path;

@@ -14,6 +14,7 @@ use super::imageset::{Imageset, Special, Yard};
 use crate::fixtures::image::image;
 use crate::fixtures::layer::{files, noise};
 use crate::fixtures::{Content, Descriptor};
+use crate::program::{attempt, program};
 use crate::site::{Site, Transport};
 use crate::spec::wire;
 
@@ -315,6 +316,33 @@ fn parts_wait_until_all_are_there_and_go_live_together() {
 }
 
 #[test]
+fn a_pull_under_way_ends_with_what_it_began_with() {
+    let mut bench = Bench::new();
+    let mut set = Imageset::new("ocp");
+    let (mut content, work) = (first(), bench.yard.work().to_owned());
+    bench.yard.bring(&set.next(&content, &work));
+    bench.until(&["ocp-1.sqfs live"]);
+    bench.pull();
+    // More than the buffers between two sockets take up.
+    let large = noise(9, 48 << 20);
+    let layer = image("amd64").plain_layer(large.clone()).add(&mut content);
+    content.tag("quay.io/lab/large:v1", &layer);
+    bench.yard.bring(&set.next(&content, &work));
+    bench.until(&["ocp-1.sqfs live", "ocp-2.sqfs live"]);
+    let target = format!("/v2/lab/large/blobs/{}", Digest::of(&large));
+    let mut connection = wire::Connection::open(bench.site.address());
+    connection.request("GET", &target, &[]).unwrap();
+    assert_eq!(connection.head().unwrap().status, 200);
+    bench.yard.remove("ocp-2.sqfs");
+    bench.until(&["ocp-1.sqfs live"]);
+    assert_eq!(wire::get(bench.site.address(), &target).status, 404);
+    let mut body = Vec::new();
+    connection.read_exactly(large.len(), &mut body).unwrap();
+    assert!(body == large);
+    bench.end();
+}
+
+#[test]
 fn what_is_still_being_copied_waits_and_is_never_opened_half() {
     let mut bench = Bench::new();
     let mut set = Imageset::new("ocp");
@@ -450,10 +478,25 @@ fn a_platform_left_out_on_purpose_is_said_to_be_and_may_come_later() {
         arm64.digest
     );
     assert_eq!(error["message"], message);
+    let copy = |architecture: &str| {
+        let output = bench.yard.work().join(architecture);
+        let mut skopeo = program("skopeo")?;
+        skopeo.args(["--override-arch", architecture, "copy", "-q", "--src-tls-verify=false"]);
+        skopeo.arg(format!("docker://{}/lab/multi:v1", bench.site.address()));
+        Some(attempt(skopeo.arg(format!("dir:{}", output.display()))))
+    };
+    if let (Some(carried), Some(other)) = (copy("amd64"), copy("arm64")) {
+        assert!(carried.status.success(), "{carried:?}");
+        let said = String::from_utf8_lossy(&other.stderr);
+        assert!(!other.status.success() && said.contains(&message), "{said}");
+    }
     // The next sequence carries it; the index, whose bytes are the same, lies in the first.
     bench.yard.bring(&set.next(&content, &work));
     bench.until(&["ocp-1.sqfs live", "ocp-2.sqfs live"]);
     assert_eq!(bench.pulls("lab/multi", "v1"), index.digest);
     assert_eq!(bench.pulls("lab/multi", &arm64.digest), arm64.digest);
+    if let Some(copied) = copy("arm64") {
+        assert!(copied.status.success(), "{copied:?}");
+    }
     bench.end();
 }

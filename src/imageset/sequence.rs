@@ -482,6 +482,49 @@ mod tests {
     }
 
     #[test]
+    fn of_any_bundles_the_longest_chain_is_live_and_nothing_else() {
+        let names = ["a1", "a2", "a3", "ax1", "ax2", "ax3", "ap1", "ap2", "ap3", "aq3"];
+        let all = all();
+        for set in 0..1_u32 << names.len() {
+            let here = (0..names.len()).filter(|bit| set & 1 << bit != 0);
+            let editions: Vec<_> = here.map(|bit| all[names[bit]].clone()).collect();
+            let mut lengths = Vec::new();
+            for editions in [editions.clone(), editions.into_iter().rev().collect()] {
+                let verdicts = judge(&editions);
+                let judged = editions.iter().zip(&verdicts);
+                let live: Vec<&Edition> = judged
+                    .filter(|(_, verdict)| **verdict == Verdict::Live)
+                    .map(|(edition, _)| edition)
+                    .collect();
+                let top = live.iter().map(|it| it.sequence).max().unwrap_or(0);
+                let mut below = None;
+                for sequence in 1..=top {
+                    let mut own: Vec<_> =
+                        live.iter().filter(|it| it.sequence == sequence).collect();
+                    own.sort_by_key(|it| it.part.as_ref().map(|part| part.number));
+                    let count = own[0].part.as_ref().map_or(1, |part| part.count);
+                    assert_eq!(own.len(), count as usize, "{editions:?}");
+                    assert!(own.iter().all(|it| it.builds_on() == below), "{editions:?}");
+                    let mut before = None;
+                    for (number, edition) in own.iter().enumerate().filter(|_| count > 1) {
+                        let part = edition.part.as_ref().unwrap();
+                        assert_eq!(
+                            (part.number, &part.previous),
+                            (u32::try_from(number).unwrap() + 1, &before)
+                        );
+                        before = Some(edition.digest.clone());
+                    }
+                    below = own.last().map(|it| &it.digest);
+                }
+                let next = editions.iter().any(|it| it.part.is_none() && it.builds_on() == below);
+                assert!(!next, "more could be live: {editions:?}");
+                lengths.push(top);
+            }
+            assert_eq!(lengths[0], lengths[1], "whatever the order: {set:b}");
+        }
+    }
+
+    #[test]
     fn numbers_that_a_record_claims_cost_nothing() {
         let digest = || Digest::of(b"x");
         let mut last = edition("2", "a2", "a1", "");
