@@ -109,7 +109,10 @@ impl Yard {
             Peer::Nginx => {
                 let prefix = self.directory.join("nginx");
                 let (listen, secret) = if tls {
-                    (" ssl", format!("ssl_certificate {certificate}; ssl_certificate_key {key};"))
+                    // As Debian configures it; of itself this version would not speak TLS 1.3.
+                    let protocols = "ssl_protocols TLSv1.2 TLSv1.3";
+                    let pair = format!("ssl_certificate {certificate}; ssl_certificate_key {key}");
+                    (" ssl", format!("{protocols}; {pair};"))
                 } else {
                     ("", String::new())
                 };
