@@ -19,6 +19,7 @@ use hyper::server::conn::http1;
 use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use rustls::ServerConnection;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
@@ -28,7 +29,7 @@ use tokio_rustls::TlsAcceptor;
 use super::error::Error;
 use super::exchange::{Exchange, Measured};
 use super::metrics::{self, Metrics};
-use super::reader::Reader;
+use super::reader::{PIECE, Reader};
 use super::request::{self, Request};
 use super::stream::Stream;
 use super::{Core, Offers, Phase, registry};
@@ -36,6 +37,9 @@ use crate::source::{self, Source};
 
 /// The largest head of a request, in bytes: room for 1024 ranges and a token.
 const MAX_HEAD: usize = 64 << 10;
+/// How much is written at once, in bytes: half as many calls and wake-ups as by the piece,
+/// and more brings nothing (bench/README.md).
+const WRITTEN_AT_ONCE: usize = 2 * PIECE;
 /// The longest address, in bytes: the longest name, digest and query come to a quarter.
 const MAX_ADDRESS: usize = 8 << 10;
 /// What every answer of a registry carries.
@@ -76,7 +80,9 @@ impl<S: Source> Connection<S> {
         };
         let greeted = async {
             if stream.first_byte().await? == Some(HANDSHAKE) {
-                return tls.accept(stream).await.map(Some);
+                let limit =
+                    |tls: &mut ServerConnection| tls.set_buffer_limit(Some(WRITTEN_AT_ONCE));
+                return tls.accept_with(stream, limit).await.map(Some);
             }
             let mut stream = stream;
             self.has_unread.store(true, Ordering::Relaxed);
@@ -103,7 +109,7 @@ impl<S: Source> Connection<S> {
             .timer(TokioTimer::new())
             .header_read_timeout(core.options.head_timeout)
             .max_header_size(MAX_HEAD)
-            .max_buf_size(MAX_HEAD)
+            .max_buf_size(WRITTEN_AT_ONCE)
             .half_close(true)
             .serve_connection(TokioIo::new(io), service);
         let mut connection = pin!(connection);

@@ -1,7 +1,7 @@
 //! The body of a blob: runs of stored bytes, piece by piece, and text between them.
 //!
 //! The one place that decides how stored bytes get to a socket. Known to be good and at
-//! hand, they go there by themselves; else at most one piece is here and one in the
+//! hand, they go there by themselves; else at most one piece is here and two in the
 //! connection, however slow the client. Bytes that are not verified yet are shown to
 //! the verification, and the last of them are withheld until it agrees: of a damaged
 //! blob the connection breaks off, it never completes.

@@ -21,13 +21,14 @@ use super::direct::{Direct, StandIn};
 use crate::extent::Content;
 use crate::verification::{Verdict, Verification};
 
-/// The size of a piece, in bytes. 64 KiB stay in the cache of a core from the copy out of
-/// the page cache to the encryption or the copy to the socket; 256 KiB do not, and cost
-/// half as much again under TLS (bench/README.md).
-pub(super) const PIECE: usize = 64 << 10;
+/// The size of a piece, in bytes. With what TLS adds it goes into one packet of the kernel's,
+/// which are of up to 64 KiB: a piece of 64 KiB ends in a second packet of some bytes, which
+/// costs nearly as much as the first (bench/README.md). And it stays in the cache of a core
+/// from the copy out of the page cache to the encryption or the copy to the socket.
+pub(super) const PIECE: usize = 60 << 10;
 /// The size of a piece when `MAX_LENT` pieces are lent.
 const SMALL_PIECE: usize = 16 << 10;
-/// How many full pieces are lent at once: 64 MiB.
+/// How many full pieces are lent at once: 60 MiB.
 const MAX_LENT: usize = 1024;
 /// How many returned buffers are kept: 8 MiB.
 const MAX_KEPT: usize = 128;
