@@ -23,11 +23,15 @@ fn the_documentation_of_the_commands_is_what_the_program_prints() {
         write!(text, "\n## {title}\n\n```text\n{}\n```\n", lines.join("\n")).unwrap();
     };
     section("shipperd", &overview);
+    // The common options are in the overview.
+    let own = |help: &str| help.split("\nCommon options:").next().unwrap().trim_end().to_owned();
     for command in commands(&overview) {
-        let help = help(&[command, "--help"]);
-        // The common options are in the overview.
-        let own = help.split("\nCommon options:").next().unwrap();
-        section(&format!("shipperd {command}"), own.trim_end());
+        let text = help(&[command, "--help"]);
+        section(&format!("shipperd {command}"), &own(&text));
+        for action in commands(&text) {
+            let text = help(&[command, action, "--help"]);
+            section(&format!("shipperd {command} {action}"), &own(&text));
+        }
     }
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/cli.md");
     if std::env::var_os("UPDATE").is_some() {

@@ -6,6 +6,7 @@ mod configuration;
 mod create;
 mod documentation;
 mod serve;
+mod state;
 mod timeline;
 
 use std::fs;

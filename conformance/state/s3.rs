@@ -13,11 +13,13 @@ use crate::client::{Reach, chain};
 use crate::daemon::Daemon;
 use crate::program::program;
 
-const KEY: (&str, &str) = ("labkey", "labsecret12345");
-const BUCKET: &str = "states";
+/// The only key of a server, and its secret.
+pub const KEY: (&str, &str) = ("labkey", "labsecret12345");
+/// The only bucket of a server.
+pub const BUCKET: &str = "states";
 
 /// A running server with one bucket.
-struct Server {
+pub struct Server {
     /// Stops before its directory goes.
     _daemon: Daemon,
     endpoint: String,
@@ -26,7 +28,7 @@ struct Server {
 
 impl Server {
     /// Starts one; nothing where it is not installed.
-    fn start() -> Option<Self> {
+    pub fn start() -> Option<Self> {
         // It does not say which port it was given, so that it must be told one.
         let attempts = (0..5).map(|_| {
             let mut command = program("versitygw")?;
@@ -56,15 +58,19 @@ impl Server {
         panic!("versitygw does not start:\n{logs}");
     }
 
-    fn access(&self, secret: &str) -> Access {
+    /// The environment of who has this secret.
+    pub fn variables(&self, secret: &str) -> [(String, String); 4] {
         let variables = [
             ("AWS_ENDPOINT_URL", self.endpoint.as_str()),
             ("AWS_ACCESS_KEY_ID", KEY.0),
             ("AWS_SECRET_ACCESS_KEY", secret),
             ("AWS_REGION", "us-east-1"),
         ];
-        let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        Access { remote: Reach::default().remote(), aws: Aws::new(variables) }
+        variables.map(|(name, value)| (name.to_owned(), value.to_owned()))
+    }
+
+    fn access(&self, secret: &str) -> Access {
+        Access { remote: Reach::default().remote(), aws: Aws::new(self.variables(secret)) }
     }
 
     fn location(bucket: &str) -> Location {

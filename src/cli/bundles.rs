@@ -4,6 +4,8 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use anyhow::Context as _;
+
 use super::printer::Printer;
 use crate::bundle::{self, Bundle, Error};
 use crate::content::shelf;
@@ -53,6 +55,29 @@ pub(super) fn open(
         }
     }
     opened
+}
+
+/// A file that may be a bundle.
+pub(super) struct Candidate {
+    pub(super) path: PathBuf,
+    /// Whether nobody named it: it was found in a directory.
+    pub(super) found: bool,
+}
+
+/// The files that `paths` name and, where a path is a directory of bundles, those in it.
+pub(super) fn candidates(paths: &[PathBuf]) -> anyhow::Result<Vec<Candidate>> {
+    let mut candidates = Vec::new();
+    for path in paths {
+        let failed = || format!("cannot open {path:?}");
+        if holds_bundles(path).with_context(failed)? {
+            let entries = list(path).with_context(failed)?;
+            let found = entries.into_iter().map(|path| Candidate { path, found: true });
+            candidates.extend(found);
+        } else {
+            candidates.push(Candidate { path: path.clone(), found: false });
+        }
+    }
+    Ok(candidates)
 }
 
 /// Opens what lies in a directory, but for what is no bundle.

@@ -10,6 +10,7 @@ use crate::client;
 use crate::create;
 use crate::plan::image;
 use crate::source;
+use crate::state::{self, DocumentError, S3Problem};
 
 /// A failure of a command's own, with what to do about it.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +38,15 @@ pub(super) fn of(error: &(dyn Error + 'static)) -> Option<String> {
     }
     if let Some(error) = error.downcast_ref() {
         return resolution(error);
+    }
+    if let Some(error) = error.downcast_ref() {
+        return access(error);
+    }
+    if let Some(error) = error.downcast_ref() {
+        return state(error).map(Into::into);
+    }
+    if let Some(error) = error.downcast_ref() {
+        return object_storage(error).map(Into::into);
     }
     error.downcast_ref().and_then(registry)
 }
@@ -108,6 +118,41 @@ fn registry(error: &client::Error) -> Option<String> {
         }
         _ => None,
     }
+}
+
+/// What to do about a state that cannot be used or changed.
+fn state(error: &state::Error) -> Option<&'static str> {
+    Some(match error {
+        state::Error::Damaged { source: DocumentError::Newer { .. }, .. } => {
+            "use the shipperd that wrote it, or a newer one"
+        }
+        state::Error::Damaged { .. } => {
+            "make it again of the bundles: `shipperd state import BUNDLE…`"
+        }
+        state::Error::Foreign { .. } => {
+            "name another imageset with `--name`, or another place with `--state`"
+        }
+        state::Error::Conflict { .. } => {
+            "run it again: it then begins with what is there now, see `shipperd state show`"
+        }
+        state::Error::Locked { .. } => "wait until the other process has ended",
+        _ => return None,
+    })
+}
+
+/// What to do about object storage that does not do what it should.
+fn object_storage(error: &S3Problem) -> Option<&'static str> {
+    Some(match error {
+        S3Problem::PlainHttp(_) => {
+            "set `AWS_ENDPOINT_URL` to an https URL, or allow it with `AWS_ALLOW_HTTP=true`"
+        }
+        S3Problem::NoBucket => "make the bucket first, or name another with `--state`",
+        S3Problem::Refused(_) => {
+            "look at `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN` and \
+             `AWS_REGION`, and at what the key may do in that bucket"
+        }
+        _ => return None,
+    })
 }
 
 /// What to do about an error of the operating system.

@@ -15,8 +15,10 @@ mod union;
 mod signals;
 mod state_dir;
 mod reach;
+mod place;
 mod serve;
 mod create;
+mod state;
 mod inspect;
 mod verify;
 mod extract;
@@ -104,6 +106,7 @@ struct Common {
 enum Command {
     Serve(serve::Arguments),
     Create(create::Arguments),
+    State(state::Arguments),
     Inspect(inspect::Arguments),
     Verify(verify::Arguments),
     Extract(extract::Arguments),
@@ -138,6 +141,7 @@ impl Command {
         match self {
             Self::Serve(arguments) => serve::run(arguments, printer),
             Self::Create(arguments) => create::run(arguments, printer),
+            Self::State(arguments) => state::run(arguments, printer),
             Self::Inspect(arguments) => inspect::run(arguments, printer),
             Self::Verify(arguments) => verify::run(arguments, printer),
             Self::Extract(arguments) => extract::run(arguments, printer),
@@ -175,7 +179,10 @@ fn command() -> clap::Command {
         argument.env(variable).hide_env_values(true)
     };
     let command = Arguments::command().mut_args(with_variable);
-    command.mut_subcommands(|command| command.mut_args(with_variable))
+    command.mut_subcommands(|command| {
+        let command = command.mut_args(with_variable);
+        command.mut_subcommands(|command| command.mut_args(with_variable))
+    })
 }
 
 fn fail(printer: &Printer, error: &anyhow::Error) -> ExitStatus {
@@ -207,7 +214,8 @@ mod tests {
     fn every_flag_has_a_variable_of_its_own_name() {
         let command = command();
         let subs = command.get_subcommands();
-        for sub in subs.chain([&command]) {
+        let actions = command.get_subcommands().flat_map(clap::Command::get_subcommands);
+        for sub in subs.chain(actions).chain([&command]) {
             for argument in sub.get_arguments() {
                 assert_eq!(argument.get_long().is_some(), argument.get_env().is_some());
             }

@@ -16,9 +16,10 @@ use std::io;
 pub use document::{Edition, Error as DocumentError, SCHEMA_VERSION, State};
 pub use location::{Error as LocationError, Location};
 pub use rebuild::Error as RebuildError;
-pub use s3::Aws;
+pub use s3::{Aws, Problem as S3Problem};
 
 use crate::client::Remote;
+use crate::imageset::MAX_NAME;
 use local::Local;
 use registry::Registry;
 use s3::S3;
@@ -142,7 +143,10 @@ pub enum Error {
         source: DocumentError,
     },
     /// No name of an imageset.
-    #[error("{0:?} cannot name an imageset")]
+    #[error(
+        "{0:?} cannot name an imageset: use at most {MAX_NAME} letters, digits, `.`, `_` and `-`, \
+         the first a letter or digit"
+    )]
     Name(String),
 }
 
@@ -170,6 +174,12 @@ impl Store {
             }
         };
         Ok(Self { imageset: imageset.to_owned(), place, backend })
+    }
+
+    /// Whose state it is.
+    #[must_use]
+    pub fn imageset(&self) -> &str {
+        &self.imageset
     }
 
     /// The place, as a URL.

@@ -70,17 +70,28 @@ pub(super) struct S3 {
 
 /// Why object storage cannot be used, or what it answered.
 #[derive(Debug, thiserror::Error)]
-enum Problem {
+pub enum Problem {
+    /// The endpoint is one that plain HTTP is not allowed for.
     #[error("plain HTTP is not allowed for {0}: what is sent could be altered on its way")]
     PlainHttp(String),
+    /// The file of authorities to trust is not readable.
     #[error("cannot read the certificates that AWS_CA_BUNDLE names, {path:?}")]
-    Authorities { path: PathBuf, source: std::io::Error },
+    Authorities {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The bucket is not there.
     #[error("there is no such bucket")]
     NoBucket,
+    /// Without versions there are no conditional writes.
     #[error("the server gives objects no version (ETag)")]
     NoVersion,
+    /// Who asks is not known, or may not do this.
     #[error("the server refused the credentials: {0}")]
     Refused(String),
+    /// Anything else, in the words of the server or the system.
     #[error("{0}")]
     Other(String),
 }
