@@ -110,7 +110,7 @@ async fn the_same_bundle_twice_is_served_once() {
         ("other-1.sqfs".to_owned(), State::Live),
     ];
     assert_eq!(states(&served), expected);
-    let first = made.path.display();
+    let first = made.paths[0].display();
     assert_eq!(served.bundles[1].notes, [format!("the same bundle is here twice: {first}")]);
     let ambiguous: Vec<_> = served.source.ambiguous().iter().map(ToString::to_string).collect();
     let name = "quay.io/ns/app:v1 means different images in different imagesets";

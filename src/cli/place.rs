@@ -11,17 +11,24 @@ use crate::state::{Access, Aws, Location, Store};
 #[derive(Debug, clap::Args)]
 pub(super) struct Place {
     /// Where the states of imagesets are kept: a directory, `docker://REGISTRY/NS/NAME[:TAG]` or
-    /// `s3://BUCKET/PREFIX` [default: $XDG_STATE_HOME/shipperd/imagesets, else
+    /// `s3://BUCKET/PREFIX` [default: where the
+    /// configuration says, else $XDG_STATE_HOME/shipperd/imagesets, else
     /// ~/.local/state/shipperd/imagesets]
     #[arg(long, global = true, value_name = "URL")]
     state: Option<Location>,
 }
 
 impl Place {
-    /// The place of the state of an imageset; nothing is connected yet.
-    pub(super) fn store(&self, imageset: &str, remote: Remote) -> anyhow::Result<Store> {
+    /// The place of the state of an imageset, which is `configured` if no flag says another;
+    /// nothing is connected yet.
+    pub(super) fn store(
+        &self,
+        configured: Option<Location>,
+        imageset: &str,
+        remote: Remote,
+    ) -> anyhow::Result<Store> {
         let default = || default(|name| std::env::var_os(name)).map(Location::Local);
-        let Some(location) = self.state.clone().or_else(default) else {
+        let Some(location) = self.state.clone().or(configured).or_else(default) else {
             let message = "there is no directory to keep the state in".to_owned();
             let hint = "name one with `--state`".to_owned();
             return Err(Advised { message, hint }.into());

@@ -17,16 +17,13 @@ pub(super) struct StateDir {
 impl StateDir {
     /// The directory.
     pub(super) fn path(&self) -> anyhow::Result<PathBuf> {
-        let path = self.state_dir.clone().or_else(of_process);
+        let is_root = rustix::process::geteuid().is_root();
+        let default = || default(|name| std::env::var_os(name), is_root);
+        let path = self.state_dir.clone().or_else(default);
         path.context(
             "there is no directory to keep the certificate authority in: set `--state-dir`",
         )
     }
-}
-
-/// The directory that is meant when none is named.
-pub(super) fn of_process() -> Option<PathBuf> {
-    default(|name| std::env::var_os(name), rustix::process::geteuid().is_root())
 }
 
 fn default(variable: impl Fn(&str) -> Option<OsString>, is_root: bool) -> Option<PathBuf> {

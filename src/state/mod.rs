@@ -19,7 +19,7 @@ pub use rebuild::Error as RebuildError;
 pub use s3::{Aws, Problem as S3Problem};
 
 use crate::client::Remote;
-use crate::imageset::MAX_NAME;
+use crate::imageset::name::{self, Name};
 use local::Local;
 use registry::Registry;
 use s3::S3;
@@ -143,11 +143,8 @@ pub enum Error {
         source: DocumentError,
     },
     /// No name of an imageset.
-    #[error(
-        "{0:?} cannot name an imageset: use at most {MAX_NAME} letters, digits, `.`, `_` and `-`, \
-         the first a letter or digit"
-    )]
-    Name(String),
+    #[error(transparent)]
+    Name(#[from] name::Error),
 }
 
 impl Store {
@@ -157,19 +154,18 @@ impl Store {
     ///
     /// When the imageset's name cannot be one, or object storage is not set up as it must be.
     pub fn open(location: &Location, imageset: &str, access: &Access) -> Result<Self, Error> {
-        let (place, name) = (location.to_string(), || Error::Name(imageset.to_owned()));
-        if !crate::imageset::is_name(imageset) {
-            return Err(name());
-        }
+        imageset.parse::<Name>()?;
+        let place = location.to_string();
+        let failed = |fault| error("reach", imageset, &place, fault);
         let backend = match location {
             Location::Local(directory) => Backend::Local(Local::new(directory, imageset)),
             Location::Registry(reference) => {
                 let registry = Registry::new(&access.remote, reference, imageset);
-                Backend::Registry(registry.ok_or_else(name)?)
+                let no_tag = || failed(Fault::Failed("its name cannot be a tag".into()));
+                Backend::Registry(registry.ok_or_else(no_tag)?)
             }
             Location::S3 { bucket, prefix } => {
                 let s3 = S3::new(bucket, prefix, imageset, &access.aws);
-                let failed = |fault| error("reach", imageset, &place, fault);
                 Backend::S3(Box::new(s3.map_err(failed)?))
             }
         };

@@ -104,6 +104,13 @@ impl State {
 /// What is missing, in words; puts the parts of each sequence in order.
 fn missing(sequences: &mut BTreeMap<u64, Sequence>) -> Vec<String> {
     let mut missing = gaps(sequences.keys().copied(), None, "sequence");
+    missing.extend(parts_missing(sequences));
+    missing
+}
+
+/// What is missing of the sequences themselves, in words; puts the parts of each in order.
+fn parts_missing(sequences: &mut BTreeMap<u64, Sequence>) -> Vec<String> {
+    let mut missing = Vec::new();
     for (sequence, bundles) in sequences {
         let part = |record: &Record| record.part.as_ref().map_or(1, |part| part.number);
         bundles.sort_by_key(|(_, record)| part(record));
@@ -132,6 +139,24 @@ fn gaps(numbers: impl Iterator<Item = u64>, last: Option<u64>, what: &str) -> Ve
         before = number;
     }
     gaps
+}
+
+impl Edition {
+    /// The edition that follows `latest` and that these bundles are together, in any order.
+    ///
+    /// # Errors
+    ///
+    /// When they are not all parts of one sequence, or do not follow.
+    pub fn of(bundles: Sequence, latest: Option<&Self>) -> Result<Self, Error> {
+        let sequence = latest.map_or(1, |it| it.sequence.saturating_add(1));
+        let mut sequences = BTreeMap::from([(sequence, bundles)]);
+        let missing = parts_missing(&mut sequences);
+        if !missing.is_empty() {
+            return Err(Error::Missing(missing));
+        }
+        let bundles = sequences.remove(&sequence).unwrap_or_default();
+        edition(sequence, bundles, latest.map(|latest| &latest.digest))
+    }
 }
 
 /// The edition that all bundles of a sequence are together; the parts are in order, none missing.

@@ -9,9 +9,9 @@ use jiff::Timestamp;
 
 use super::configuration::Configuration;
 use crate::cli::hint::Advised;
+use crate::cli::place::Place;
 use crate::cli::printer::{Printer, name};
 use crate::cli::reach::Reach;
-use crate::cli::state_dir;
 use crate::client::Remote;
 use crate::create::{Follows, Request};
 use crate::imageset::config::Storage;
@@ -19,7 +19,7 @@ use crate::imageset::name::Name;
 use crate::plan::Wanted;
 use crate::plan::additional::Additional;
 use crate::plan::image::Referrers;
-use crate::state::{Access, Aws, Location, Store};
+use crate::state::{Location, Store};
 
 /// Make the next bundle of an imageset
 ///
@@ -53,10 +53,8 @@ pub(in crate::cli) struct Arguments {
     /// The directory of the bundle
     #[arg(long, short, value_name = "DIR", default_value = ".")]
     output: PathBuf,
-    /// Where the state is kept: a directory, docker://REGISTRY/NS/NAME or s3://BUCKET/PREFIX
-    /// [default: the configuration's storageConfig, else $XDG_STATE_HOME/shipperd/imagesets]
-    #[arg(long, value_name = "URL")]
-    state: Option<Location>,
+    #[command(flatten)]
+    place: Place,
     /// Begin again: sequence 1 of a new imageset, with everything
     #[arg(long, conflicts_with = "since")]
     full: bool,
@@ -146,17 +144,7 @@ impl Arguments {
             Storage::Local { path } => Location::Local(path.clone()),
             Storage::Registry { image, .. } => Location::Registry(image.clone()),
         });
-        let location = match self.state.clone().or(configured) {
-            Some(location) => location,
-            None => {
-                let directory = state_dir::of_process();
-                let directory =
-                    directory.context("there is no directory for the state: set `--state`")?;
-                Location::Local(directory.join("imagesets"))
-            }
-        };
-        let access = Access { remote: remote.clone(), aws: Aws::of_process() };
-        Ok(Store::open(&location, imageset, &access)?)
+        self.place.store(configured, imageset, remote.clone())
     }
 
     /// How registries are reached.

@@ -82,7 +82,7 @@ impl Arguments {
     }
 
     fn store_of(&self, imageset: &str) -> anyhow::Result<Store> {
-        self.place.store(imageset, self.reach.remote(None)?)
+        self.place.store(None, imageset, self.reach.remote(None)?)
     }
 }
 
