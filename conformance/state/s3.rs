@@ -105,17 +105,20 @@ async fn what_object_storage_refuses_is_named() {
     let open = |bucket, secret| {
         Store::open(&Server::location(bucket), "demo", &server.access(secret)).unwrap()
     };
-    for (bucket, secret, expected) in [
-        (BUCKET, "wrong", "the server refused the credentials: "),
-        ("nowhere", KEY.1, "there is no such bucket"),
-    ] {
+    let object = format!("{}/{BUCKET}/ci/main/demo.json", server.endpoint);
+    let refused =
+        format!("the server refused the credentials: GET {object}: SignatureDoesNotMatch: ");
+    for (bucket, secret, expected) in
+        [(BUCKET, "wrong", refused.as_str()), ("nowhere", KEY.1, "there is no such bucket")]
+    {
         let store = open(bucket, secret);
         let text = chain(&store.load().await.unwrap_err());
         let place = format!("s3://{bucket}/ci/main");
         let start = format!("cannot load the state of imageset demo in {place}: {expected}");
         assert!(text.starts_with(&start), "{text}");
-        assert!(!text.contains(KEY.1) && !text.contains("AuthorizationHeader"), "{text}");
+        assert!(!text.contains(KEY.1) && text.len() < 600, "{text}");
         let text = chain(&store.save(&state("demo", 1, 1), None).await.unwrap_err());
+        let expected = expected.replace(": GET", ": PUT");
         let start = format!("cannot save the state of imageset demo in {place}: {expected}");
         assert!(text.starts_with(&start), "{text}");
     }

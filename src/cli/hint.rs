@@ -72,7 +72,7 @@ fn access(error: &source::Error) -> Option<String> {
         }
         source::Error::Denied(name) => {
             let registry = name.registry.as_ref()?;
-            Some(format!("log in as somebody who may read it: `podman login {registry}`"))
+            Some(format!("log in as somebody who may do that: `podman login {registry}`"))
         }
         _ => None,
     }

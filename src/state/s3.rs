@@ -12,8 +12,8 @@ use futures_util::TryStreamExt as _;
 use object_store::aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey, S3ConditionalPut};
 use object_store::path::Path;
 use object_store::{
-    Certificate, ClientOptions, Error, ObjectStore, ObjectStoreExt as _, PutMode, PutOptions,
-    PutPayload, RetryConfig, UpdateVersion,
+    Certificate, ClientConfigKey, ClientOptions, Error, ObjectStore, ObjectStoreExt as _, PutMode,
+    PutOptions, PutPayload, RetryConfig, UpdateVersion,
 };
 
 use super::{Fault, MAX_SIZE, Stored, Version};
@@ -129,7 +129,9 @@ impl S3 {
             if !allowed && !is_loopback(&endpoint) {
                 return Err(Fault::of(Problem::PlainHttp(endpoint)));
             }
-            builder = builder.with_allow_http(true);
+            // Nothing is verified, so the system's certificates need not be there.
+            let unneeded = AmazonS3ConfigKey::Client(ClientConfigKey::NoSystemCertificates);
+            builder = builder.with_allow_http(true).with_config(unneeded, "true");
         }
         let builder = builder.with_conditional_put(S3ConditionalPut::ETagMatch);
         let bucket = builder.with_bucket_name(bucket).build().map_err(fault)?;
@@ -208,12 +210,12 @@ fn fault(error: Error) -> Fault {
         Error::AlreadyExists { .. } | Error::Precondition { .. } => return Fault::Conflict,
         Error::NotFound { .. } if is_bucket(&error) => Problem::NoBucket,
         Error::PermissionDenied { source, .. } | Error::Unauthenticated { source, .. } => {
-            Problem::Refused(text(&**source))
+            Problem::Refused(told(&text(&**source)))
         }
         Error::Generic { source, .. } | Error::NotFound { source, .. } => {
-            Problem::Other(text(&**source))
+            Problem::Other(told(&text(&**source)))
         }
-        _ => Problem::Other(text(&error)),
+        _ => Problem::Other(told(&text(&error))),
     })
 }
 
@@ -224,6 +226,31 @@ fn text(error: &dyn std::error::Error) -> String {
         let cause = cause.to_string();
         if text.contains(&cause) { text } else { format!("{text}: {cause}") }
     })
+}
+
+/// What a person wants to know of an answer: what was asked, and the code and message of the
+/// server, which tells much more than that.
+fn told(text: &str) -> String {
+    let Some((head, answer)) = text.split_once(" - ") else { return shortened(text) };
+    let Some(asked) = head.strip_prefix("Error performing ") else { return shortened(text) };
+    let asked = asked.split(' ').take(2).collect::<Vec<_>>().join(" ");
+    let answer = match (element(answer, "Code"), element(answer, "Message")) {
+        (Some(code), Some(message)) => format!("{code}: {message}"),
+        _ => answer.to_owned(),
+    };
+    shortened(&format!("{asked}: {answer}"))
+}
+
+/// The text of an element without attributes.
+fn element<'a>(xml: &'a str, name: &str) -> Option<&'a str> {
+    let (_, rest) = xml.split_once(&format!("<{name}>"))?;
+    Some(rest.split_once(&format!("</{name}>"))?.0)
+}
+
+/// The beginning of what a stranger wrote.
+fn shortened(text: &str) -> String {
+    const LONGEST: usize = 400;
+    text.trim().chars().take(LONGEST).collect()
 }
 
 /// Whether what a URL names never leaves this machine.
@@ -263,6 +290,25 @@ mod tests {
         ] {
             let opened = open(&[("AWS_ENDPOINT_URL", endpoint), ("AWS_ALLOW_HTTP", allow)]);
             assert_eq!(opened.is_ok(), good, "{endpoint}");
+        }
+    }
+
+    #[test]
+    fn answers_are_told_in_short() {
+        let asked = "Error performing GET http://h/b/k in 10.5ms, after 4 retries ";
+        for (text, expected) in [
+            (
+                format!(
+                    "{asked} - Server returned 403: <?xml?><Error><Code>NoKey</Code>\
+                     <Message>who - what?</Message><StringToSign>x</StringToSign></Error>"
+                ),
+                "GET http://h/b/k: NoKey: who - what?".to_owned(),
+            ),
+            (format!("{asked} - no route"), "GET http://h/b/k: no route".to_owned()),
+            ("anything else - really".to_owned(), "anything else - really".to_owned()),
+            ("x".repeat(1000), "x".repeat(400)),
+        ] {
+            assert_eq!(told(&text), expected);
         }
     }
 
