@@ -302,7 +302,7 @@ fn what_is_lacking_is_said() {
         "error: no imageset is named\n\nhint: name the one whose state is meant with `--name`\n",
     );
     check(
-        &mut run(&["show", "--name", "apps"]),
+        run(&["show", "--name", "apps"]).env_remove("XDG_STATE_HOME"),
         2,
         "",
         "error: there is no directory to keep the state in\n\nhint: name one with `--state`\n",
