@@ -14,7 +14,7 @@ use super::imageset::{Imageset, Special, Yard};
 use super::sequences::{app, first};
 use crate::fixtures::image::{artifact, image};
 use crate::fixtures::layer::noise;
-use crate::fixtures::{Content, media};
+use crate::fixtures::{Content, Descriptor, media};
 
 fn name(text: &str) -> Name {
     Name { registry: None, repository: text.parse().unwrap() }
@@ -192,33 +192,67 @@ async fn damage_in_a_lower_sequence_takes_the_images_of_the_upper_that_need_it()
     assert_eq!(served.bundles[1].damaged.list().len(), 0);
 }
 
+/// A descriptor that calls the layer of an image a manifest.
+fn posing(content: &Content, reference: &str) -> Descriptor {
+    let image = content.parsed(&content.named(reference).digest).unwrap();
+    let digest = image["layers"][0]["digest"].as_str().unwrap().to_owned();
+    let size = content.bytes(&digest).len();
+    let named = content.named(reference).clone();
+    Descriptor { digest, size, media_type: media::MANIFEST.to_owned(), ..named }
+}
+
 #[tokio::test]
 async fn what_is_no_manifest_does_not_become_one_by_being_named_so() {
     let yard = Yard::new();
     let mut set = Imageset::new("ocp");
     let mut content = first();
-    yard.bring(&set.next(&content, yard.work()));
-    let image = content.parsed(&content.named("quay.io/lab/app:v1").digest).unwrap();
-    let layer = image["layers"][0]["digest"].as_str().unwrap().to_owned();
-    let mut posing = content.named("quay.io/lab/app:v1").clone();
-    posing.digest.clone_from(&layer);
-    posing.size = content.bytes(&layer).len();
-    posing.media_type = media::MANIFEST.to_owned();
-    content.tag("quay.io/lab/posing:v1", &posing);
-    app(&mut content, "quay.io/lab/two:v1", "two");
-    yard.bring(&set.next(&content, yard.work()));
+    // An index with a child that is a layer, which some of the parts hold.
+    let posing = posing(&content, "quay.io/lab/app:v1");
+    let app = content.named("quay.io/lab/app:v1").clone();
+    let index = content.index(&[app, posing.clone()]);
+    content.tag("quay.io/lab/odd:v1", &index);
+    for part in set.parts(&content, yard.work(), 7) {
+        yard.bring(&part);
+    }
     let mut shelf = shelf(&yard);
     let served = shelf.scan().unwrap().unwrap();
-    assert_eq!(live(&served), ["ocp-1.sqfs", "ocp-2.sqfs"]);
-    assert_eq!(found(&served.source, "lab/posing", "v1").await, None);
-    assert!(found(&served.source, "lab/two", "v1").await.is_some());
-    let notes = &served.bundles[0].notes;
-    assert!(notes.len() == 1 && notes[0].contains(&layer), "{notes:?}");
-    // It is not tried again.
-    yard.remove("ocp-2.sqfs");
+    assert_eq!(live(&served).len(), 7);
+    assert_eq!(found(&served.source, "lab/odd", &posing.digest).await, None);
+    assert!(found(&served.source, "lab/app", "v1").await.is_some());
+    let notes: Vec<_> = served.bundles.iter().flat_map(|it| &it.notes).collect();
+    assert!(notes.len() == 1 && notes[0].contains(&posing.digest), "{notes:?}");
+    // It is not read again.
+    yard.remove("ocp-1.7-of-7.sqfs");
     shelf.scan().unwrap().unwrap();
-    yard.bring(&yard.work().join("ocp-2.sqfs"));
-    assert_eq!(shelf.scan().unwrap().unwrap().bundles[0].notes.len(), 1);
+    yard.bring(&yard.work().join("ocp-1.7-of-7.sqfs"));
+    let served = shelf.scan().unwrap().unwrap();
+    assert_eq!(served.bundles.iter().flat_map(|it| &it.notes).count(), 1);
+}
+
+#[tokio::test]
+async fn what_a_later_sequence_says_changes_nothing_about_an_earlier_one() {
+    let yard = Yard::new();
+    let mut set = Imageset::new("ocp");
+    let mut content = Content::default();
+    // A manifest that lies in the first sequence as the layer of an artifact, alone.
+    let mut aside = Content::default();
+    let inner = app(&mut aside, "quay.io/lab/inner:v1", "inner");
+    let mut needed = aside.closure(&inner.digest);
+    needed.remove(&inner.digest);
+    let lost: Vec<&str> = needed.iter().map(String::as_str).collect();
+    let special = Special { lost: &lost, ..Special::default() };
+    let bytes = aside.bytes(&inner.digest).to_vec();
+    let carrier = artifact(&mut content, "application/vnd.example.manifest", &bytes, None);
+    content.tag("quay.io/lab/carrier:v1", &carrier);
+    yard.bring(&set.special(&content, yard.work(), &special)[0]);
+    // The second names it as an image, and does not carry what that needs.
+    let inner = content.blob(media::MANIFEST, bytes);
+    content.tag("quay.io/lab/inner:v1", &inner);
+    yard.bring(&set.special(&content, yard.work(), &special)[0]);
+    let served = shelf(&yard).scan().unwrap().unwrap();
+    assert!(live(&served).contains(&"ocp-1.sqfs".to_owned()), "{:?}", served.bundles);
+    assert_eq!(found(&served.source, "lab/carrier", "v1").await, Some(carrier.digest));
+    assert_eq!(found(&served.source, "lab/inner", "v1").await, None);
 }
 
 #[tokio::test]

@@ -2,7 +2,8 @@
 //!
 //! A bundle reads as manifests what its own names lead to. Of an imageset in sequences or
 //! parts, the index of an image may lie in one bundle and a manifest of it in another, which
-//! holds it as a mere blob until it is told.
+//! holds it as a mere blob until it is told. A sequence is told by the same one and by those
+//! below only: what comes later must not change what it needs, and so whether it is complete.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -32,9 +33,10 @@ pub fn adopt(mut open: Vec<Arc<Snapshot>>) -> Vec<Arc<Snapshot>> {
                 })
             };
             let named = named.get(&edition.record.id).into_iter().flatten();
-            let manifests = named.filter(|(digest, _)| unread(digest));
-            let manifests: Vec<_> =
-                manifests.map(|(digest, it)| (digest.clone(), it.clone())).collect();
+            let manifests = named
+                .filter(|(digest, (by, _))| *by <= edition.record.sequence && unread(digest))
+                .map(|(digest, (_, media_type))| (digest.clone(), media_type.clone()));
+            let manifests: Vec<_> = manifests.collect();
             if !manifests.is_empty() {
                 *snapshot = Arc::new(snapshot.with_manifests(manifests));
                 changed = true;
@@ -46,17 +48,23 @@ pub fn adopt(mut open: Vec<Arc<Snapshot>>) -> Vec<Arc<Snapshot>> {
     }
 }
 
-/// The manifests that bundles of each imageset name and do not hold themselves.
-fn named(open: &[Arc<Snapshot>]) -> HashMap<Uuid, HashMap<Digest, MediaType>> {
-    let mut named: HashMap<Uuid, HashMap<Digest, MediaType>> = HashMap::new();
+/// By imageset the manifests that its bundles name and do not hold themselves, each with the
+/// lowest sequence that names it.
+fn named(open: &[Arc<Snapshot>]) -> HashMap<Uuid, HashMap<Digest, (u64, MediaType)>> {
+    let mut named: HashMap<Uuid, HashMap<Digest, (u64, MediaType)>> = HashMap::new();
     for snapshot in open {
         let Some(edition) = &snapshot.bundle().edition else { continue };
         let index = &snapshot.bundle().index;
         let children = index.absent().iter();
-        let children = children.filter_map(|it| Some((it.digest.clone(), it.media_type.clone()?)));
-        let roots = index.elsewhere().iter();
-        let roots = roots.map(|it| (it.digest.clone(), it.media_type.clone()));
-        named.entry(edition.record.id).or_default().extend(children.chain(roots));
+        let children = children.filter_map(|it| Some((&it.digest, it.media_type.as_ref()?)));
+        let roots = index.elsewhere().iter().map(|it| (&it.digest, &it.media_type));
+        let of = named.entry(edition.record.id).or_default();
+        let sequence = edition.record.sequence;
+        for (digest, media_type) in children.chain(roots) {
+            let entry = of.entry(digest.clone());
+            let (lowest, _) = entry.or_insert_with(|| (sequence, media_type.clone()));
+            *lowest = sequence.min(*lowest);
+        }
     }
     named
 }
