@@ -209,6 +209,12 @@ fn extract_puts_the_sequences_of_an_imageset_into_one_layout() {
     let text = stdout(shipperd(shelf.path()).args(["inspect", "alone"]), 0);
     assert!(text.contains("3 blobs") && text.contains("1 references"), "{text}");
 
+    fs::create_dir(shelf.path().join("empty")).unwrap();
+    let mut nothing = shipperd(shelf.path());
+    nothing.args(["extract", "empty", "-o", "nothing"]);
+    check(&mut nothing, 2, "", "error: there is no bundle to extract in [\"empty\"]\n");
+    assert!(!shelf.path().join("nothing").exists());
+
     // What would not be served is left out, and said.
     fs::remove_file(shelf.path().join("usb/ocp-3.sqfs")).unwrap();
     let mut gap = shipperd(shelf.path());

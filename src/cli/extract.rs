@@ -103,6 +103,9 @@ fn stack(paths: &[PathBuf], printer: &Printer) -> anyhow::Result<(Vec<Arc<Snapsh
         // What is written is verified on the way.
         opened.push(Arc::new(Snapshot::new(bundle, Verify::Never)));
     }
+    if opened.is_empty() {
+        bail!("there is no bundle to extract in {paths:?}");
+    }
     let opened = adopt(opened);
     if opened.len() == 1 {
         return Ok((opened, ExitStatus::Done));

@@ -64,7 +64,8 @@ impl From<ExitStatus> for ExitCode {
 /// top, those of a command in a table of its name. The command line comes before the environment,
 /// the environment before the file.
 ///
-/// Exit status: 0 done; 1 the answer is no (damage found, some images failed); 2 could not run.
+/// Exit status: 0 done; 1 the answer is no (damage found, a sequence refused, some images failed);
+/// 2 could not run.
 #[derive(Debug, Parser)]
 #[command(name = "shipperd", version, max_term_width = 100, args_override_self = true)]
 struct Arguments {

@@ -113,6 +113,7 @@ impl<'a> Timeline<'a, '_> {
                 self.wait(places, missing);
                 continue;
             }
+            let unfit = places.iter().filter_map(|place| self.edition(*place)).any(|it| it.unfit);
             let places = self.fitting(places, live);
             let candidates = wholes.get(sequence).into_iter().flatten();
             let candidates = candidates.filter(|it| it.builds_on == live.1);
@@ -130,7 +131,7 @@ impl<'a> Timeline<'a, '_> {
                         self.verdicts.extend(verdict.map(|verdict| (place, verdict)));
                     }
                 }
-                None => missing = Some(self.gather(*sequence, &places)),
+                None => missing = Some(self.gather(*sequence, &places, unfit)),
             }
         }
     }
@@ -197,7 +198,8 @@ impl<'a> Timeline<'a, '_> {
     }
 
     /// Judges the parts of a sequence that is not whole; answers what is missing of it.
-    fn gather(&mut self, sequence: u64, places: &[Place]) -> Missing {
+    /// `unfit` says whether one is here that cannot be served.
+    fn gather(&mut self, sequence: u64, places: &[Place], unfit: bool) -> Missing {
         let mut order = places.to_vec();
         order.sort_by_key(|place| self.edition(*place).map(|it| !it.served));
         let mut parts: BTreeMap<u32, (Place, &'a Edition)> = BTreeMap::new();
@@ -218,15 +220,8 @@ impl<'a> Timeline<'a, '_> {
             count = part.count;
             parts.insert(part.number, (place, edition));
         }
-        if parts.is_empty() {
-            let at = |it: &&Edition| it.sequence == sequence && it.unfit;
-            let unfit =
-                self.verdicts.keys().filter_map(|place| self.edition(*place)).any(|it| at(&it));
-            return Missing::Sequence { sequence, unfit };
-        }
-        let number = (1..=count).find(|number| !parts.contains_key(number));
-        let unfit = number.is_none();
-        let missing = match number {
+        // Of none there is no number.
+        let missing = match (1..=count).find(|number| !parts.contains_key(number)) {
             Some(number) => Missing::Part { sequence, number, count },
             None => Missing::Sequence { sequence, unfit },
         };
@@ -471,6 +466,7 @@ mod tests {
         for (editions, expected) in [
             ("a1 a2! a3", "live unfit waits2!"),
             ("a1! a2 b1", "unfit waits1! live"),
+            ("a1 ay2 a3 b1 b2!", "live astray1 waits2 live unfit"),
             ("a1 a2! ax2 ax3", "live unfit live live"),
             ("a1 ap1 ap2! ap3", "live waits2.2/3 unfit waits2.2/3"),
             ("a1 a2! a4 a3!", "live unfit waits2! unfit"),
