@@ -101,6 +101,15 @@ impl Bench {
         }
     }
 
+    /// Waits until the program has logged this.
+    fn until_logged(&self, said: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        while !self.site.daemon.log().contains(said) {
+            assert!(Instant::now() < deadline, "{}", self.site.daemon.log());
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     /// Why a file is not served.
     fn reason(&self, name: &str) -> String {
         let report = wire::get(self.site.address(), "/readyz").json();
@@ -444,10 +453,9 @@ fn imagesets_are_served_side_by_side_and_their_differences_are_told() {
     let ready = wire::get(bench.site.address(), "/readyz").json();
     assert_eq!(ready["ambiguous_names"], 1);
     assert_eq!(ready["bundles"][1]["imageset"]["name"], "tools");
-    let log = bench.site.daemon.log();
     let said = "ambiguous name: quay.io/lab/app:v1 means different images in different imagesets; \
                 that of apps is served";
-    assert!(log.contains(said), "{log}");
+    bench.until_logged(said);
     bench.yard.remove("tools-1.sqfs");
     bench.until(&["apps-1.sqfs live"]);
     bench.end();
