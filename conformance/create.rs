@@ -3,6 +3,7 @@
 
 mod bundle;
 mod configuration;
+mod conflict;
 mod failures;
 mod files;
 mod fleet;

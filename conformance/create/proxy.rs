@@ -8,6 +8,7 @@ use std::time::Duration;
 use shipperd::oci::Registry;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 /// How long a stalled connection gives nothing before it is cut.
@@ -27,6 +28,9 @@ struct Line {
     upstream: String,
     is_bad: AtomicBool,
     is_down: AtomicBool,
+    /// Whether new connections wait, and how many do.
+    held: watch::Sender<bool>,
+    waiting: watch::Sender<usize>,
     random: AtomicU64,
     faults: AtomicUsize,
     bytes: AtomicU64,
@@ -53,6 +57,8 @@ impl Proxy {
             upstream: upstream.to_owned(),
             is_bad: false.into(),
             is_down: false.into(),
+            held: watch::Sender::new(false),
+            waiting: watch::Sender::new(0),
             random: seed.into(),
             faults: 0.into(),
             bytes: 0.into(),
@@ -88,6 +94,16 @@ impl Proxy {
         self.line.is_down.store(is_down, Ordering::Relaxed);
     }
 
+    /// Whether connections wait from now on before anything gets through.
+    pub fn set_held(&self, is_held: bool) {
+        self.line.held.send_replace(is_held);
+    }
+
+    /// Waits until a connection waits.
+    pub async fn until_held(&self) {
+        self.line.waiting.subscribe().wait_for(|waiting| *waiting > 0).await.unwrap();
+    }
+
     /// How many connections did not end well.
     pub fn faults(&self) -> usize {
         self.line.faults.load(Ordering::Relaxed)
@@ -112,6 +128,9 @@ impl Drop for Proxy {
 
 impl Line {
     async fn carry(&self, client: TcpStream) -> std::io::Result<()> {
+        self.waiting.send_modify(|waiting| *waiting += 1);
+        let mut held = self.held.subscribe();
+        held.wait_for(|held| !held).await.map_err(std::io::Error::other)?;
         let registry = TcpStream::connect(&self.upstream).await?;
         let (mut from_client, mut to_client) = client.into_split();
         let (mut from_registry, mut to_registry) = registry.into_split();
