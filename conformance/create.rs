@@ -14,6 +14,7 @@ mod options;
 mod proxy;
 mod registries;
 mod resume;
+mod served;
 mod sequences;
 mod stand_in;
 
