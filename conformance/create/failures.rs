@@ -107,6 +107,59 @@ async fn a_wrong_size_is_an_error() {
     }
 }
 
+/// A registry whose tag is given to another image once a layer was asked for, and whether the
+/// layers of the first are gone then.
+async fn moving(are_gone: bool) -> Scripted {
+    let sample = fleet();
+    let other = fleet::tagged(&sample, CHART, "v1").clone();
+    let has_moved = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    Scripted::start(move |seen| {
+        let moved = if seen.path().contains("/blobs/") {
+            has_moved.store(true, std::sync::atomic::Ordering::Relaxed);
+            are_gone
+        } else {
+            has_moved.load(std::sync::atomic::Ordering::Relaxed)
+        };
+        match moved {
+            true if seen.path().contains("/blobs/") => status(404),
+            true if seen.path().ends_with(&format!("{APP}/manifests/v1")) => {
+                let digest = digest(&other.bytes);
+                let headers =
+                    [("content-type", other.media_type), ("docker-content-digest", &digest)];
+                with(200, &headers, other.bytes.clone())
+            }
+            _ => stand_in::answer(&sample, seen),
+        }
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tag_that_moves_meanwhile_is_told() {
+    let registry = moving(false).await;
+    let image = format!("{}/{APP}:v1", registry.registry());
+    let yard = Yard::plain(registry.registry());
+    let mut command = yard.shipperd(&["create", "-o", "out", "--name", "app", "--plain-http"]);
+    let output = command.args([registry.registry().as_str(), &image]).output().await.unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    let sample = fleet();
+    let [carried, now] = [APP, CHART].map(|it| digest(&fleet::tagged(&sample, it, "v1").bytes));
+    let expected = format!(
+        "warning: {image} was given to another image meanwhile: {carried} is carried, now it is {now}\n"
+    );
+    assert!(said.contains(&expected), "{said}");
+
+    let registry = moving(true).await;
+    let image = format!("{}/{APP}:v1", registry.registry());
+    let said = Yard::plain(registry.registry()).no_bundle(2, &[&image]).await;
+    let expected = format!(
+        "error: {image} was given to another image meanwhile: it was {carried}, now it is {now}\n"
+    );
+    assert!(said.contains(&expected), "{said}");
+    assert!(said.contains("\nhint: run the same command again"), "{said}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_registry_that_dies_is_an_error() {
     let registry = odd(|_, _, _| Some(status(403))).await;
