@@ -3,6 +3,7 @@
 pub mod distribution;
 mod hostile;
 mod lists;
+mod patience;
 mod push;
 pub mod scripted;
 mod tokens;

@@ -3,11 +3,15 @@
 //! Redirects are followed here and not by the HTTP client, because only here it is
 //! known which hosts may speak plain HTTP and which certificates count for them. A
 //! credential is dropped at the first redirect to another scheme, host or port.
+//!
+//! A host that cannot be reached uses up the patience of one request, not that of every
+//! one that follows: until it answers again, each is sent once.
 
 use std::error::Error as StdError;
 use std::time::Duration;
 
 use bytes::Bytes;
+use dashmap::DashSet;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER};
 use reqwest::{Method, StatusCode, Url};
 
@@ -44,11 +48,13 @@ impl Request {
 pub(super) struct Transport {
     trust: Trust,
     retries: Retries,
+    /// The hosts that were waited for in vain and have not answered since.
+    silent: DashSet<String>,
 }
 
 impl Transport {
     pub(super) fn new(trust: Trust, retries: Retries) -> Self {
-        Self { trust, retries }
+        Self { trust, retries, silent: DashSet::new() }
     }
 
     pub(super) fn trust(&self) -> &Trust {
@@ -58,16 +64,27 @@ impl Transport {
     /// Sends a request until it is answered by other than a passing failure, or patience ends.
     pub(super) async fn send(&self, request: &Request) -> Result<Answer, Error> {
         let mut failed = 0;
+        let host = trust::host(&request.url);
         loop {
             let outcome = self.follow(request).await;
+            let is_silent = matches!(outcome, Err(Error::Connection { .. }));
             let asked = match &outcome {
                 Ok(answer) if passing(answer.status()) => asked(answer),
-                Err(Error::Connection { .. }) => None,
-                Ok(_) | Err(_) => return outcome,
+                Err(_) if is_silent => None,
+                Ok(_) | Err(_) => {
+                    self.silent.remove(&host);
+                    return outcome;
+                }
             };
             failed += 1;
-            let Some(wait) = self.retries.wait(failed, asked) else { return outcome };
-            let host = trust::host(&request.url);
+            let is_worth_it = !is_silent || !self.silent.contains(&host);
+            let wait = self.retries.wait(failed, asked).filter(|_| is_worth_it);
+            let Some(wait) = wait else {
+                if is_silent {
+                    self.silent.insert(host);
+                }
+                return outcome;
+            };
             let status = outcome.as_ref().ok().map(|answer| answer.status().as_u16());
             tracing::debug!(host, status, ?wait, "no good answer, asking again");
             tokio::time::sleep(wait).await;
