@@ -170,6 +170,29 @@ async fn what_is_there_is_taken_over_where_the_bundle_is_another() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_interrupts_a_run_is_told_that_it_can_be_gone_on_with() {
+    let (content, names) = images(2, 4, 8 * MIB);
+    let Some((_site, proxy)) = behind_proxy(&content, 1).await else { return };
+    let images = named(&proxy, &names);
+    let images: Vec<_> = images.iter().map(String::as_str).collect();
+    let yard = Yard::plain(proxy.registry()).with(&["--parallel", "1"]);
+    let notes = yard.path().join("out/fleet-1.sqfs.journal");
+    let mut create = yard.creating("fleet", &images);
+    let child = create.stderr(std::process::Stdio::piped()).spawn().unwrap();
+    while journal(&notes).values().all(|(_, bytes)| *bytes < MIB as u64) {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let id = rustix::process::Pid::from_raw(child.id().unwrap().cast_signed()).unwrap();
+    rustix::process::kill_process(id, rustix::process::Signal::INT).unwrap();
+    let output = child.wait_with_output().await.unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let said = String::from_utf8(output.stderr).unwrap();
+    let hint = "what was fetched is kept: run the same command again to go on";
+    assert_eq!(said, format!("error: interrupted by SIGINT\n\nhint: {hint}\n"));
+    yard.bundle("fleet", &images).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_line_that_is_down_ends_the_run_and_the_next_goes_on() {
     let (content, names) = images(2, 4, 8 * MIB);
     let Some((_site, proxy)) = behind_proxy(&content, 1).await else { return };

@@ -6,10 +6,11 @@ mod shown;
 
 use std::sync::Arc;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow};
 use serde_json::json;
 
 use super::ExitStatus;
+use super::hint::Advised;
 use super::printer::{Printer, name, size};
 use super::report::Report;
 use super::signals::Signals;
@@ -31,7 +32,7 @@ pub(super) fn run(arguments: &Arguments, printer: &Printer) -> anyhow::Result<Ex
         let progress = Arc::clone(&shown) as _;
         tokio::select! {
             outcome = create::create(&remote, &store, &request, progress) => Ok(outcome),
-            signal = signals.next() => bail!("interrupted by {signal}"),
+            signal = signals.next() => Err(interrupted(signal, shown.has_begun())),
         }
     });
     // What still runs when the outcome is known has nothing to add to it.
@@ -61,6 +62,15 @@ pub(super) fn run(arguments: &Arguments, printer: &Printer) -> anyhow::Result<Ex
         }
         Err(error) => Err(error.into()),
     }
+}
+
+fn interrupted(signal: &str, has_begun: bool) -> anyhow::Error {
+    let message = format!("interrupted by {signal}");
+    if !has_begun {
+        return anyhow!(message);
+    }
+    let hint = "what was fetched is kept: run the same command again to go on".to_owned();
+    Advised { message, hint }.into()
 }
 
 fn announce(created: &Created, request: &Request, printer: &Printer) -> anyhow::Result<ExitStatus> {

@@ -1,5 +1,6 @@
 //! How far a creation has come: first in images, then in bytes.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use crate::cli::printer::{Printer, size};
@@ -10,11 +11,17 @@ use crate::create;
 pub(super) struct Shown {
     printer: Printer,
     now: Mutex<Option<Progress>>,
+    has_begun: AtomicBool,
 }
 
 impl Shown {
     pub(super) fn new(printer: &Printer) -> Self {
-        Self { printer: printer.clone(), now: Mutex::new(None) }
+        Self { printer: printer.clone(), now: Mutex::new(None), has_begun: AtomicBool::new(false) }
+    }
+
+    /// Whether anything was written yet.
+    pub(super) fn has_begun(&self) -> bool {
+        self.has_begun.load(Ordering::Relaxed)
     }
 
     /// Takes the bar away; answers how fast the last stage was.
@@ -35,6 +42,7 @@ impl create::Progress for Shown {
     }
 
     fn begin(&self, bytes: u64, kept: u64) {
+        self.has_begun.store(true, Ordering::Relaxed);
         let mut now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(resolving) = now.take() {
             resolving.finish();
