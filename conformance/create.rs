@@ -4,6 +4,7 @@
 mod bundle;
 mod configuration;
 mod conflict;
+mod convert;
 mod failures;
 mod files;
 mod fleet;

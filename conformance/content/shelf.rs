@@ -31,7 +31,10 @@ async fn bundle(output: &Path, name: &str, layer: &[u8]) -> create::Created {
     layout.image("quay.io/ns/app:v1", layer);
     layout.write(source.path());
     let request = Request {
-        images: vec![Wanted::all_of(Origin::Local { path: source.path().into(), reference: None })],
+        images: vec![Wanted::all_of(Origin::Local {
+            paths: vec![source.path().into()],
+            reference: None,
+        })],
         config: None,
         name: name.to_owned(),
         output: output.to_owned(),
@@ -49,7 +52,7 @@ async fn bundle(output: &Path, name: &str, layer: &[u8]) -> create::Created {
     let location = Location::Local(source.path().join("state"));
     let store = Store::open(&location, name, &access).unwrap();
     let nothing = Overlay::new(vec![], false);
-    match create::create(&nothing, &store, &request, Arc::new(Silent)).await.unwrap() {
+    match create::create(&nothing, Some(&store), &request, Arc::new(Silent)).await.unwrap() {
         Outcome::Created(created) => created,
         other => panic!("{other:?}"),
     }

@@ -40,7 +40,7 @@ impl Tree {
     }
 
     /// The digest and size of every file, by path.
-    fn files(&self) -> BTreeMap<String, (Digest, u64)> {
+    pub fn files(&self) -> BTreeMap<String, (Digest, u64)> {
         let (mut files, mut directories) = (BTreeMap::new(), vec![self.path()]);
         while let Some(directory) = directories.pop() {
             for entry in fs::read_dir(directory).unwrap() {

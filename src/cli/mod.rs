@@ -4,6 +4,7 @@
 //! `SHIPPERD_<FLAG>` and a key of the configuration file.
 
 pub mod config;
+mod convert;
 pub mod logging;
 pub mod printer;
 pub mod progress;
@@ -107,6 +108,7 @@ struct Common {
 enum Command {
     Serve(serve::Arguments),
     Create(create::Arguments),
+    Convert(convert::Arguments),
     State(state::Arguments),
     Inspect(inspect::Arguments),
     Verify(verify::Arguments),
@@ -142,6 +144,7 @@ impl Command {
         match self {
             Self::Serve(arguments) => serve::run(arguments, printer),
             Self::Create(arguments) => create::run(arguments, printer),
+            Self::Convert(arguments) => convert::run(arguments, printer),
             Self::State(arguments) => state::run(arguments, printer),
             Self::Inspect(arguments) => inspect::run(arguments, printer),
             Self::Verify(arguments) => verify::run(arguments, printer),

@@ -1,33 +1,56 @@
 //! Local files that images are taken from: layouts and archives.
 
 use std::collections::HashSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::{fs, io};
 
-use crate::bundle;
+use crate::bundle::{self, Bundle};
+use crate::content::acceptance::{self, Accepted, Fate};
+use crate::content::adoption::adopt;
+use crate::content::live::State;
 use crate::content::overlay::Overlay;
+use crate::content::shelf::is_candidate;
 use crate::content::snapshot::{Snapshot, Verify};
 use crate::oci::{Digest, Name, Reference, Registry, Role, Tag};
 use crate::plan::image::Referrers;
 
-/// An opened local file.
+/// Opened local files that hold images together.
 pub(super) struct Local {
     pub(super) overlay: Overlay,
-    /// The manifests that its indexes name and it does not hold: platforms left out.
+    /// The manifests that their indexes name and they do not hold: platforms left out.
     pub(super) left_out: HashSet<Digest>,
+    /// The files of which nothing can be taken, and why.
+    pub(super) unfit: Vec<(PathBuf, String)>,
 }
+
+/// A file that cannot be opened, and why.
+pub(super) type Unopened = (PathBuf, bundle::Error);
 
 /// A name in a local file, and the reference that it is carried under.
 type Found = (Name, Reference);
 
 impl Local {
-    pub(super) fn open(path: &Path) -> Result<Self, bundle::Error> {
-        let bundle = bundle::open(path, true)?;
-        let absent = bundle.index.absent().iter().filter(|it| it.role == Role::Manifest);
+    /// Opens files, and what lies in directories of them; sequences and parts are stacked.
+    pub(super) fn open(paths: &[PathBuf]) -> Result<Self, Unopened> {
+        let mut open = Vec::new();
+        for path in paths {
+            open.extend(bundles(path)?);
+        }
+        let held: HashSet<Digest> =
+            open.iter().flat_map(|it| it.index.blobs()).map(|(it, _)| it.clone()).collect();
+        let absent = open.iter().flat_map(|it| it.index.absent());
+        let absent = absent.filter(|it| it.role == Role::Manifest && !held.contains(&it.digest));
         let left_out = absent.map(|it| it.digest.clone()).collect();
         // Copying verifies every byte.
-        let snapshot = Snapshot::new(bundle, Verify::Never);
-        Ok(Self { overlay: Overlay::new(vec![Arc::new(snapshot)], false), left_out })
+        let snapshots = open.into_iter().map(|it| Arc::new(Snapshot::new(it, Verify::Never)));
+        let snapshots = adopt(snapshots.collect());
+        let Accepted { stacked, fates } = acceptance::accept(&snapshots, &HashSet::new());
+        let unfit = snapshots.iter().zip(fates).filter_map(|(snapshot, fate)| {
+            let Fate { state: State::Waiting | State::Refused, reason } = fate else { return None };
+            Some((snapshot.bundle().path.clone(), reason.unwrap_or_default()))
+        });
+        Ok(Self { unfit: unfit.collect(), overlay: Overlay::new(stacked, false), left_out })
     }
 
     /// The images that `wanted`, a tag or a reference, means; all, if none is said.
@@ -51,11 +74,42 @@ impl Local {
                 }
             }
         }
+        // A later sequence names again what an earlier one carries.
+        let mut seen = HashSet::new();
+        found.retain(|it| seen.insert(it.clone()));
         if let Some(wanted) = wanted {
             found.retain(|(name, reference)| means(wanted, name, reference));
         }
         found
     }
+}
+
+/// The bundles that a path means: itself, or those in the directory that it is.
+fn bundles(path: &Path) -> Result<Vec<Bundle>, Unopened> {
+    let refused = |error| (path.to_owned(), error);
+    match bundle::open(path, true) {
+        Err(bundle::Error::UnknownMeaning(_)) if path.is_dir() => {}
+        opened => return opened.map(|it| vec![it]).map_err(refused),
+    }
+    let entries = fs::read_dir(path).map_err(|error| refused(bundle::Error::Io(error)))?;
+    let mut entries: Vec<PathBuf> = entries
+        .map(|entry| Ok(entry?.path()))
+        .collect::<io::Result<_>>()
+        .map_err(|error| refused(bundle::Error::Io(error)))?;
+    entries.retain(|path| is_candidate(path));
+    entries.sort();
+    let mut bundles = Vec::new();
+    for entry in entries {
+        match bundle::open(&entry, true) {
+            // Nobody asked for it: it lies beside what was meant.
+            Err(bundle::Error::UnknownContainer | bundle::Error::UnknownMeaning(_)) => {
+                tracing::warn!("passing over {}: not a bundle", entry.display());
+            }
+            Err(error) => return Err((entry, error)),
+            Ok(bundle) => bundles.push(bundle),
+        }
+    }
+    Ok(bundles)
 }
 
 fn found(name: &Name, tag: Option<Tag>, digest: Option<Digest>) -> Option<Found> {

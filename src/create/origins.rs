@@ -26,6 +26,9 @@ pub enum Unresolved {
     /// The local file cannot be opened.
     #[error(transparent)]
     Open(#[from] bundle::Error),
+    /// The local file belongs to what is not there, or not with what is.
+    #[error("nothing can be taken of it: {0}")]
+    Unfit(String),
     /// The local file has nothing of that name.
     #[error("it holds nothing named {0:?}")]
     NotThere(String),
@@ -46,9 +49,9 @@ pub enum Unresolved {
 /// Everything that content comes from.
 pub(super) struct Origins<'a, R> {
     remote: &'a R,
-    locals: BTreeMap<PathBuf, Local>,
-    /// Local files that cannot be opened.
-    failed: BTreeMap<PathBuf, Unresolved>,
+    locals: BTreeMap<Vec<PathBuf>, Local>,
+    /// Local files that cannot be opened: which of them, and why.
+    failed: BTreeMap<Vec<PathBuf>, (PathBuf, Unresolved)>,
 }
 
 /// One image to plan.
@@ -122,14 +125,18 @@ impl<'a, R: Source> Origins<'a, R> {
     /// Opens the local files among what is wanted.
     pub(super) async fn open(remote: &'a R, images: &[Wanted]) -> Self {
         let mut origins = Self { remote, locals: BTreeMap::new(), failed: BTreeMap::new() };
-        let paths: BTreeSet<_> = images.iter().filter_map(Wanted::path).collect();
-        for path in paths {
-            let opened = path.to_owned();
-            let open = tokio::task::spawn_blocking(move || Local::open(&opened)).await;
-            let open = open.map_err(Unresolved::Lost);
-            match open.and_then(|open| Ok(open?)) {
-                Ok(local) => drop(origins.locals.insert(path.to_owned(), local)),
-                Err(error) => drop(origins.failed.insert(path.to_owned(), error)),
+        let all: BTreeSet<_> = images.iter().filter_map(Wanted::paths).collect();
+        for paths in all {
+            let opened = paths.to_vec();
+            match tokio::task::spawn_blocking(move || Local::open(&opened)).await {
+                Ok(Ok(local)) => drop(origins.locals.insert(paths.to_vec(), local)),
+                Ok(Err((path, error))) => {
+                    origins.failed.insert(paths.to_vec(), (path, error.into()));
+                }
+                Err(error) => {
+                    let path = paths.first().cloned().unwrap_or_default();
+                    origins.failed.insert(paths.to_vec(), (path, Unresolved::Lost(error)));
+                }
             }
         }
         origins
@@ -149,15 +156,19 @@ impl<'a, R: Source> Origins<'a, R> {
             };
             match &wanted.origin {
                 Origin::Remote(reference) => job(REMOTE, reference.name(), reference.clone()),
-                Origin::Local { path, reference } => {
-                    let shown = path.display().to_string();
-                    if let Some(error) = self.failed.remove(path) {
-                        failed.push((shown.clone(), error));
+                Origin::Local { paths, reference } => {
+                    if let Some((path, error)) = self.failed.remove(paths) {
+                        failed.push((path.display().to_string(), error));
                     }
-                    let place = self.locals.keys().position(|known| known == path);
-                    let (Some(place), Some(local)) = (place, self.locals.get(path)) else {
+                    let place = self.locals.keys().position(|known| known == paths);
+                    let (Some(place), Some(local)) = (place, self.locals.get_mut(paths)) else {
                         continue;
                     };
+                    for (path, reason) in std::mem::take(&mut local.unfit) {
+                        failed.push((path.display().to_string(), Unresolved::Unfit(reason)));
+                    }
+                    let shown = paths.first().map(|it| it.display().to_string());
+                    let shown = shown.unwrap_or_default();
                     let found = local.select(reference.as_deref(), request.referrers);
                     if found.is_empty() {
                         let absent = reference.clone().map(Unresolved::NotThere);

@@ -23,18 +23,26 @@ use crate::state::{self, State, Store, Version};
 
 /// Makes the next bundle of what `request` wants, taking from `remote` what is not local.
 ///
+/// Without a `store` it follows nothing and is remembered by nobody.
+///
 /// # Errors
 ///
 /// When anything wanted is not to be had, the bundle cannot be written or the state not be
 /// saved: there is no bundle then, and what was copied stays for the next run.
 pub async fn create<R: Source>(
     remote: &R,
-    store: &Store,
+    store: Option<&Store>,
     request: &Request,
     progress: Arc<dyn Progress>,
 ) -> Result<Outcome, Error> {
-    let _lock = if request.dry_run { None } else { Some(store.lock().await?) };
-    let (past, version) = past(store, request).await?;
+    let _lock = match store {
+        Some(store) if !request.dry_run => Some(store.lock().await?),
+        _ => None,
+    };
+    let (past, version) = match store {
+        Some(store) => past(store, request).await?,
+        None => (None, None),
+    };
     let (past, replaces) = match request.follows {
         Follows::Latest => (past, None),
         Follows::Since(sequence) => (Some(since(past, sequence)?), None),
@@ -87,7 +95,9 @@ pub async fn create<R: Source>(
         let publishing = Arc::clone(&target);
         blocking(&request.output, move || publishing.publish()).await?;
         let state = followed(past, &request.name, &edition, &assemblies, created)?;
-        if let Err(error) = store.save(&state, version.as_ref()).await {
+        if let Some(store) = store
+            && let Err(error) = store.save(&state, version.as_ref()).await
+        {
             target.withdraw();
             return Err(error.into());
         }

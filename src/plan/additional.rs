@@ -39,7 +39,7 @@ fn wanted(image: &AdditionalImage) -> Wanted {
     Wanted {
         origin: match &image.name {
             ImageName::Remote(reference) => Origin::Remote(reference.clone()),
-            ImageName::Layout(path) => Origin::Local { path: path.clone(), reference: None },
+            ImageName::Layout(path) => Origin::Local { paths: vec![path.clone()], reference: None },
         },
         target_repository: image.target_repo.clone(),
         target_tag: image.target_tag.clone(),
@@ -85,7 +85,7 @@ mod tests {
         assert_eq!(first.origin, Origin::Remote("quay.io/a/b:v1".parse().unwrap()));
         assert_eq!(first.target_repository, "c/d".parse().ok());
         assert_eq!(first.platforms[0].to_string(), "linux/arm64");
-        let path = "/srv/layout".into();
-        assert_eq!(layout.origin, Origin::Local { path, reference: None });
+        let paths = vec!["/srv/layout".into()];
+        assert_eq!(layout.origin, Origin::Local { paths, reference: None });
     }
 }

@@ -33,10 +33,10 @@ pub struct Wanted {
 pub enum Origin {
     /// An image of a registry.
     Remote(Reference),
-    /// What a local file holds.
+    /// What local files hold together.
     Local {
-        /// The file or directory.
-        path: PathBuf,
+        /// The files, or directories of them.
+        paths: Vec<PathBuf>,
         /// A tag or a reference in it; everything, if none.
         reference: Option<String>,
     },
@@ -49,12 +49,12 @@ impl Wanted {
         Self { origin, target_repository: None, target_tag: None, platforms: Vec::new() }
     }
 
-    /// The local file it is in.
+    /// The local files it is in.
     #[must_use]
-    pub fn path(&self) -> Option<&Path> {
+    pub fn paths(&self) -> Option<&[PathBuf]> {
         match &self.origin {
             Origin::Remote(_) => None,
-            Origin::Local { path, .. } => Some(path),
+            Origin::Local { paths, .. } => Some(paths),
         }
     }
 
@@ -92,7 +92,7 @@ impl FromStr for Origin {
         let local = TRANSPORTS.iter().find_map(|transport| text.strip_prefix(transport));
         let Some(local) = local else { return text.parse().map(Self::Remote) };
         if Path::new(local).exists() {
-            return Ok(Self::Local { path: local.into(), reference: None });
+            return Ok(Self::Local { paths: vec![local.into()], reference: None });
         }
         // The longest beginning that is a file: both paths and references may hold colons.
         let colons = local.match_indices(':').map(|(at, _)| at).collect::<Vec<_>>();
@@ -100,10 +100,10 @@ impl FromStr for Origin {
             let Some((path, reference)) = local.split_at_checked(at) else { continue };
             if Path::new(path).exists() {
                 let reference = reference.strip_prefix(':').unwrap_or(reference).to_owned();
-                return Ok(Self::Local { path: path.into(), reference: Some(reference) });
+                return Ok(Self::Local { paths: vec![path.into()], reference: Some(reference) });
             }
         }
-        Ok(Self::Local { path: local.into(), reference: None })
+        Ok(Self::Local { paths: vec![local.into()], reference: None })
     }
 }
 
@@ -118,7 +118,7 @@ mod tests {
         std::fs::create_dir(&odd).unwrap();
         let odd = odd.to_str().unwrap();
         let local = |path: &str, reference: Option<&str>| Origin::Local {
-            path: path.into(),
+            paths: vec![path.into()],
             reference: reference.map(Into::into),
         };
         for (text, expected) in [

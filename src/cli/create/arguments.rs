@@ -126,7 +126,7 @@ impl Arguments {
             referrers: if carried { Referrers::Carry } else { Referrers::LeaveOut },
             archive_size: archive_size.or_else(|| config?.archive_size),
             parallel: self.parallel,
-            created: moment(std::env::var("SOURCE_DATE_EPOCH").ok().as_deref())?,
+            created: created()?,
             keep_going: self.keep_going,
             dry_run: self.dry_run,
         })
@@ -157,7 +157,11 @@ impl Arguments {
     }
 }
 
-/// When the bundle is said to be made, if it is to be made the same again.
+/// When a bundle is said to be made, if SOURCE_DATE_EPOCH says it.
+pub(in crate::cli) fn created() -> anyhow::Result<Option<Timestamp>> {
+    moment(std::env::var("SOURCE_DATE_EPOCH").ok().as_deref())
+}
+
 fn moment(source_date_epoch: Option<&str>) -> anyhow::Result<Option<Timestamp>> {
     let Some(text) = source_date_epoch else { return Ok(None) };
     let wrong = || format!("SOURCE_DATE_EPOCH is {text:?}, not a number of seconds since 1970");
@@ -166,7 +170,7 @@ fn moment(source_date_epoch: Option<&str>) -> anyhow::Result<Option<Timestamp>> 
 
 /// The size that no bundle may exceed, in bytes.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-struct ArchiveSize(u64);
+pub(in crate::cli) struct ArchiveSize(pub(in crate::cli) u64);
 
 impl FromStr for ArchiveSize {
     type Err = String;

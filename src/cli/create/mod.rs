@@ -1,6 +1,6 @@
 //! `shipperd create`: makes the next bundle of an imageset.
 
-mod arguments;
+pub(super) mod arguments;
 mod configuration;
 mod shown;
 
@@ -16,6 +16,8 @@ use super::report::Report;
 use super::signals::Signals;
 use crate::create::{self, Created, Error, Estimate, Outcome, Request};
 use crate::imageset::record::Failed;
+use crate::source::Source;
+use crate::state::Store;
 pub(super) use arguments::Arguments;
 use shown::Shown;
 
@@ -25,13 +27,23 @@ pub(super) fn run(arguments: &Arguments, printer: &Printer) -> anyhow::Result<Ex
     let request = arguments.request(configuration, printer)?;
     let remote = arguments.remote(configuration)?;
     let store = arguments.store(configuration, &request.name, &remote)?;
+    make(&remote, Some(&store), &request, printer)
+}
+
+/// Makes a bundle, shows how far it has come, and says what came of it.
+pub(super) fn make<R: Source>(
+    remote: &R,
+    store: Option<&Store>,
+    request: &Request,
+    printer: &Printer,
+) -> anyhow::Result<ExitStatus> {
     let shown = Arc::new(Shown::new(printer));
     let runtime = super::runtime()?;
     let outcome = runtime.block_on(async {
         let mut signals = Signals::take().context("cannot take over the signals")?;
         let progress = Arc::clone(&shown) as _;
         tokio::select! {
-            outcome = create::create(&remote, &store, &request, progress) => Ok(outcome),
+            outcome = create::create(remote, store, request, progress) => Ok(outcome),
             signal = signals.next() => Err(interrupted(signal, shown.has_begun())),
         }
     });
@@ -41,7 +53,7 @@ pub(super) fn run(arguments: &Arguments, printer: &Printer) -> anyhow::Result<Ex
     match outcome? {
         Ok(Outcome::Created(created)) => {
             summary.into_iter().for_each(|summary| printer.say(summary));
-            announce(&created, &request, printer)
+            announce(&created, request, printer)
         }
         Ok(Outcome::Unchanged { sequence, failed }) => {
             let imageset = &request.name;
@@ -55,7 +67,7 @@ pub(super) fn run(arguments: &Arguments, printer: &Printer) -> anyhow::Result<Ex
             ));
             Ok(report(&failed, printer))
         }
-        Ok(Outcome::Planned(estimate)) => preview(&estimate, &request, printer),
+        Ok(Outcome::Planned(estimate)) => preview(&estimate, request, printer),
         Err(error @ (Error::Images { .. } | Error::Nothing { .. })) => {
             printer.report(&Report::of(&error.into()));
             Ok(ExitStatus::No)
