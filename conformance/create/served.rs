@@ -6,7 +6,7 @@ use std::process::Command;
 
 use super::Yard;
 use super::bundle::tool;
-use crate::fixtures::image::image;
+use crate::fixtures::image::{Image, image};
 use crate::fixtures::layer::noise;
 use crate::fixtures::{Content, Descriptor};
 use crate::site::{Site, Transport};
@@ -16,7 +16,7 @@ const MIB: usize = 1 << 20;
 
 fn app(content: &mut Content, tag: &str, seeds: &[u64]) -> Descriptor {
     let layers = seeds.iter().map(|seed| noise(*seed, MIB));
-    let image = layers.fold(image("amd64"), |image, layer| image.plain_layer(layer)).add(content);
+    let image = layers.fold(image("amd64"), Image::plain_layer).add(content);
     content.tag(&format!("quay.io/lab/app:{tag}"), &image);
     image
 }
