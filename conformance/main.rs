@@ -14,6 +14,7 @@ mod clients;
 mod content;
 mod create;
 mod damage;
+mod foreign;
 mod imageset;
 mod layering;
 mod server;

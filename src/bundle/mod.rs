@@ -13,6 +13,10 @@ pub mod squashfs;
 pub mod index;
 pub mod layout;
 pub mod docker;
+mod loose;
+pub mod skopeo;
+pub mod talos;
+pub mod mirrored;
 pub mod edition;
 
 use std::fs::{self, File};
@@ -62,6 +66,12 @@ pub enum Meaning {
     Layout,
     /// A docker-archive.
     Docker,
+    /// Directories that skopeo wrote.
+    Skopeo,
+    /// An image cache of Talos.
+    Talos,
+    /// A directory that `oc image mirror` wrote.
+    Mirrored,
 }
 
 impl std::fmt::Display for Format {
@@ -76,6 +86,9 @@ impl std::fmt::Display for Format {
             Meaning::Bundle => "bundle",
             Meaning::Layout => "OCI layout",
             Meaning::Docker => "docker-archive",
+            Meaning::Skopeo => "skopeo directories",
+            Meaning::Talos => "Talos image cache",
+            Meaning::Mirrored => "oc image mirror directory",
         };
         write!(f, "{meaning} ({container})")
     }
@@ -290,8 +303,17 @@ fn understand(
         }
         return Ok(layout);
     }
+    if skopeo::recognise(tree) {
+        return skopeo::understand(tree, stem);
+    }
     if docker::recognise(tree) {
         return docker::understand(tree, stem);
+    }
+    if talos::recognise(tree) {
+        return talos::understand(tree);
+    }
+    if mirrored::recognise(tree) {
+        return mirrored::understand(tree);
     }
     Err(Error::UnknownMeaning(tree.len()))
 }
