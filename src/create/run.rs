@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use tokio::task::spawn_blocking;
 
 use super::assembly::{Assembly, Identity, assemble};
 use super::edition::Edition;
@@ -43,6 +44,7 @@ pub async fn create<R: Source>(
         Some(store) => past(store, request).await?,
         None => (None, None),
     };
+    let request = &Arc::new(request.clone());
     let (past, replaces) = match request.follows {
         Follows::Latest => (past, None),
         Follows::Since(sequence) => (Some(since(past, sequence)?), None),
@@ -58,7 +60,7 @@ pub async fn create<R: Source>(
     let mut failed: Vec<_> =
         resolved.failed.iter().map(|(it, error)| origins::failed(it.clone(), error)).collect();
     loop {
-        let plan = resolved.plan();
+        let plan = Arc::new(resolved.plan());
         if plan.roots.is_empty() {
             return Err(Error::Nothing { failed });
         }
@@ -67,15 +69,19 @@ pub async fn create<R: Source>(
             let sequence = edition.previous.map_or(0, |it| it.sequence);
             return Ok(Outcome::Unchanged { sequence, failed });
         }
-        let (assemblies, created) = bundles(&plan, &edition, request, identity)?;
-        let estimate = Estimate::of(&plan, &edition, &assemblies, request)?;
+        let edition = Arc::new(edition);
+        let Draft { assemblies, created, estimate } = {
+            let (plan, edition) = (Arc::clone(&plan), Arc::clone(&edition));
+            let of = Arc::clone(request);
+            blocking(&request.output, move || Draft::of(&plan, &edition, &of, identity)).await?
+        };
         if request.dry_run {
             return Ok(Outcome::Planned(estimate));
         }
         estimate.check(request)?;
         let target = {
-            let (name, plan) = (request.name.clone(), plan.clone());
-            let assemblies = assemblies.clone();
+            let (name, plan) = (request.name.clone(), Arc::clone(&plan));
+            let assemblies = Arc::clone(&assemblies);
             let open = move || Target::open(&assemblies, &name, created, &plan);
             blocking(&request.output, open).await?
         };
@@ -98,10 +104,10 @@ pub async fn create<R: Source>(
         if let Some(store) = store
             && let Err(error) = store.save(&state, version.as_ref()).await
         {
-            target.withdraw();
+            drop(spawn_blocking(move || target.withdraw()).await);
             return Err(error.into());
         }
-        target.tidy();
+        drop(spawn_blocking(move || target.tidy()).await);
         return Ok(Outcome::Created(Created {
             paths: assemblies.iter().map(|it| it.path.clone()).collect(),
             digest: assemblies.last().map_or_else(|| Digest::of(b""), |it| it.digest.clone()),
@@ -144,7 +150,12 @@ async fn past(store: &Store, request: &Request) -> Result<(Option<State>, Option
             tracing::info!(
                 "sequence {sequence} was finished by a run that could not say so any more"
             );
-            unsaved::tidy(&request.output, &request.name, &state);
+            let (output, name) = (request.output.clone(), request.name.clone());
+            let tidy = move || {
+                unsaved::tidy(&output, &name, &state);
+                Ok(state)
+            };
+            let state = blocking(&request.output, tidy).await?;
             Ok((Some(state), Some(version)))
         }
     }
@@ -159,6 +170,30 @@ fn since(past: Option<State>, wanted: u64) -> Result<State, Error> {
             Ok(past)
         }
         _ => Err(Error::Since { wanted, latest }),
+    }
+}
+
+/// What is to be made, before a byte of it is written.
+struct Draft {
+    /// The bundles.
+    assemblies: Arc<[Assembly]>,
+    /// When they are said to be made.
+    created: Timestamp,
+    /// What they will take.
+    estimate: Estimate,
+}
+
+impl Draft {
+    /// Looks at the disk; writes nothing.
+    fn of(
+        plan: &Plan,
+        edition: &Edition,
+        request: &Request,
+        identity: Identity,
+    ) -> Result<Self, Error> {
+        let (assemblies, created) = bundles(plan, edition, request, identity)?;
+        let estimate = Estimate::of(plan, edition, &assemblies, request)?;
+        Ok(Self { assemblies: assemblies.into(), created, estimate })
     }
 }
 
@@ -227,7 +262,7 @@ async fn give_up<R: Source>(
     resolved: &Resolved,
 ) -> Error {
     let origins::Lost { needed_by, error } = lost;
-    let kept = target.leave();
+    let kept = spawn_blocking(move || target.leave()).await.unwrap_or(false);
     if matches!(error, copy::Error::Source(source::Error::BlobUnknown(_))) {
         let image = resolved.images.iter().filter(|it| it.reference == needed_by);
         if let Some(moved) = origins.moved(image, 1).await.pop() {
@@ -243,5 +278,5 @@ async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
     let lost = |error| Error::Output { path: path.to_owned(), source: io::Error::other(error) };
-    tokio::task::spawn_blocking(work).await.map_err(lost)?
+    spawn_blocking(work).await.map_err(lost)?
 }
