@@ -51,12 +51,13 @@ pub(super) fn take_up(
 }
 
 /// Removes the journals that a run left which died after it saved the state.
+///
+/// Waits for the disk.
 pub(super) fn tidy(output: &Path, name: &str, past: &State) {
     let Some(latest) = past.latest() else { return };
-    for path in paths(output, name, latest.sequence, latest.parts) {
-        if path.exists() {
-            drop(fs::remove_file(beside(&partial(&path))));
-        }
+    // What is there is asked, not how many parts the state claims.
+    for path in found(output, name, latest.sequence) {
+        drop(fs::remove_file(beside(&partial(&path))));
     }
 }
 
@@ -81,13 +82,18 @@ fn finished(output: &Path, name: &str, sequence: u64) -> Option<(Vec<PathBuf>, V
 
 /// How many parts a sequence has, as the first that has its name says.
 fn parts(output: &Path, name: &str, sequence: u64) -> Option<u32> {
+    let path = found(output, name, sequence).next()?;
+    Some(bundle::record(&path).ok()??.record.part?.count)
+}
+
+/// The bundles of a sequence that are there and have a journal yet.
+fn found(output: &Path, name: &str, sequence: u64) -> impl Iterator<Item = PathBuf> {
     let stem = format!("{name}-{sequence}.");
-    let mut paths = fs::read_dir(output).ok()?.filter_map(|entry| Some(entry.ok()?.path()));
-    let path = paths.find(|path| {
+    let entries = fs::read_dir(output).into_iter().flatten();
+    entries.filter_map(|entry| Some(entry.ok()?.path())).filter(move |path| {
         let file = path.file_name().and_then(|it| it.to_str()).unwrap_or_default();
         file.starts_with(&stem) && file.ends_with(".sqfs") && is_unsaved(path)
-    })?;
-    Some(bundle::record(&path).ok()??.record.part?.count)
+    })
 }
 
 fn is_unsaved(path: &Path) -> bool {
@@ -97,4 +103,36 @@ fn is_unsaved(path: &Path) -> bool {
 fn paths(output: &Path, name: &str, sequence: u64, count: u32) -> impl Iterator<Item = PathBuf> {
     let part = move |number| (count > 1).then_some((number, count));
     (1..=count).map(move |number| output.join(file_name(name, sequence, part(number))))
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn the_parts_that_a_state_claims_cost_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = |name: &str| directory.path().join(name);
+        let (saved, later) = ("x-1.2-of-3.sqfs", "x-2.sqfs");
+        for name in [saved, later] {
+            fs::write(file(name), "").unwrap();
+            fs::write(beside(&partial(&file(name))), "").unwrap();
+        }
+        let mut state = State::new(Uuid::nil(), "x");
+        let edition = state::Edition {
+            sequence: 1,
+            digest: Digest::of(b""),
+            created: String::new(),
+            parts: u32::MAX,
+            index: Digest::of(b""),
+            blobs: Vec::new(),
+        };
+        state.append(edition).unwrap();
+        tidy(directory.path(), "x", &state);
+        let left = [saved, later].map(|name| is_unsaved(&file(name)));
+        assert_eq!(left, [false, true], "only what the state knows");
+        assert!(file(saved).exists());
+    }
 }
