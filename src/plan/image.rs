@@ -2,14 +2,16 @@
 //! deep, configurations and layers, and what refers to any of them: referrers, signatures,
 //! attestations.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::sync::Semaphore;
 
 use super::{Blob, Plan};
-use crate::oci::{self, Descriptor, Digest, Manifest, Platform, Reference, Role, Tag, TagOrDigest};
+use crate::oci::{
+    self, Child, Descriptor, Digest, Manifest, Platform, Reference, Role, Tag, TagOrDigest,
+};
 use crate::source::{self, Document, Source};
 
 /// How many manifests one image may have: an index bomb is no image.
@@ -140,17 +142,40 @@ impl Image<'_> {
     /// Whether the manifest that `child` describes, one of `siblings`, is carried.
     ///
     /// What no platform is said of is, and so is what attests to an image that is carried.
-    fn carries(&self, child: &Descriptor, siblings: &[oci::Child]) -> bool {
+    fn carries(&self, child: &Descriptor, siblings: &Siblings<'_>) -> bool {
         if self.platforms.is_empty() {
             return true;
         }
-        if let Some(attested) = child.annotations.get(ATTESTED) {
-            let image = siblings.iter().find(|it| it.descriptor.digest.to_string() == *attested);
-            let image = image.filter(|it| !it.descriptor.annotations.contains_key(ATTESTED));
-            return image.is_some_and(|it| self.carries(&it.descriptor, siblings));
+        let described = match child.annotations.get(ATTESTED) {
+            None => Some(child),
+            Some(attested) => siblings.of_digest(attested),
+        };
+        let Some(Descriptor { platform, .. }) = described else { return false };
+        let platform = platform.as_ref();
+        platform.is_none_or(|it| self.platforms.iter().any(|wanted| fits(wanted, it)))
+    }
+}
+
+/// The manifests of an index that attest to none of the others, by their digests.
+///
+/// A map, because each that does is looked up: a hostile index has tens of thousands.
+struct Siblings<'m> {
+    images: HashMap<&'m Digest, &'m Descriptor>,
+}
+
+impl<'m> Siblings<'m> {
+    fn of(manifest: &'m Manifest) -> Self {
+        let mut images = HashMap::new();
+        for Child { descriptor, .. } in &manifest.children {
+            if !descriptor.annotations.contains_key(ATTESTED) {
+                images.entry(&descriptor.digest).or_insert(descriptor);
+            }
         }
-        let Some(platform) = &child.platform else { return true };
-        self.platforms.iter().any(|wanted| fits(wanted, platform))
+        Self { images }
+    }
+
+    fn of_digest(&self, digest: &str) -> Option<&'m Descriptor> {
+        self.images.get(&digest.parse::<Digest>().ok()?).copied()
     }
 }
 
@@ -238,11 +263,11 @@ impl<S: Source> Walk<'_, S> {
         let fault = |source| Error::Manifest { digest: document.digest.clone(), source };
         let manifest =
             Manifest::parse(&document.bytes, Some(&document.media_type)).map_err(fault)?;
-        let mut manifests = Vec::new();
+        let (siblings, mut manifests) = (Siblings::of(&manifest), Vec::new());
         for child in manifest.children.iter().filter(|child| child.required()) {
             let Descriptor { digest, size, .. } = child.descriptor.clone();
             if child.role == Role::Manifest {
-                if self.choose(&child.descriptor, &manifest.children) {
+                if self.choose(&child.descriptor, &siblings) {
                     manifests.push(digest);
                 }
                 continue;
@@ -255,7 +280,7 @@ impl<S: Source> Walk<'_, S> {
     }
 
     /// Whether a manifest of an index is carried; takes note of it.
-    fn choose(&mut self, child: &Descriptor, siblings: &[oci::Child]) -> bool {
+    fn choose(&mut self, child: &Descriptor, siblings: &Siblings<'_>) -> bool {
         let carried = self.image.carries(child, siblings);
         if !carried {
             self.plan.sparse.insert(child.digest.clone());
