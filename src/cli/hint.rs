@@ -5,7 +5,7 @@ use std::io;
 use std::io::ErrorKind;
 
 use super::config;
-use crate::bundle::squashfs::writer;
+use crate::bundle::squashfs::{layout, writer};
 use crate::client;
 use crate::create;
 use crate::plan::image;
@@ -97,6 +97,12 @@ fn creation(error: &create::Error) -> Option<&'static str> {
         create::Error::Moved(_) => Some("run the same command again: it takes what is there now"),
         create::Error::Write(writer::Error::Full { .. }) => {
             Some("make room on that file system or choose another with `--output`")
+        }
+        create::Error::Write(writer::Error::Busy { .. }) => {
+            Some("wait until the other process has ended, or choose another `--output`")
+        }
+        create::Error::Layout(layout::Error::Size { .. } | layout::Error::Tables { .. }) => {
+            Some("split it into several files with `--archive-size`")
         }
         _ => None,
     }
@@ -195,5 +201,17 @@ mod tests {
             let hint = of(&create::Unresolved::Image(error.into())).unwrap();
             assert!(hint.contains("`podman login quay.io`"), "{hint}");
         }
+    }
+
+    #[test]
+    fn what_is_too_much_for_one_file_can_be_split() {
+        let error: create::Error = layout::Error::Tables { files: 1 }.into();
+        assert!(of(&error).unwrap().contains("`--archive-size`"));
+    }
+
+    #[test]
+    fn who_comes_second_waits() {
+        let error: create::Error = writer::Error::Busy { path: "x".into() }.into();
+        assert!(of(&error).unwrap().starts_with("wait until "));
     }
 }
