@@ -97,10 +97,11 @@ pub async fn create<R: Source>(
             failed.sort_by(|a, b| a.reference.cmp(&b.reference));
             continue;
         }
+        // What cannot be is known before anything has its name.
+        let state = followed(past, &request.name, &edition, &assemblies, created)?;
         let target = Arc::new(target);
         let publishing = Arc::clone(&target);
         blocking(&request.output, move || publishing.publish()).await?;
-        let state = followed(past, &request.name, &edition, &assemblies, created)?;
         if let Some(store) = store
             && let Err(error) = store.save(&state, version.as_ref()).await
         {
