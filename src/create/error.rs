@@ -3,7 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
-use super::origins::{Moved, Unresolved};
+use super::moved::Moved;
+use super::resolved::Unresolved;
 use super::split::TooLarge;
 use crate::bundle::squashfs;
 use crate::copy;

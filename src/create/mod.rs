@@ -12,7 +12,9 @@ mod estimate;
 mod journal;
 mod leftovers;
 mod local;
+mod moved;
 mod origins;
+mod resolved;
 mod run;
 mod split;
 mod target;
@@ -25,7 +27,8 @@ use uuid::Uuid;
 
 pub use error::Error;
 pub use estimate::{Bundle, Estimate};
-pub use origins::{Moved, Unresolved};
+pub use moved::Moved;
+pub use resolved::Unresolved;
 pub use run::create;
 pub use split::TooLarge;
 

@@ -9,42 +9,15 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::sync::Semaphore;
 
 use super::local::Local;
+use super::resolved::{Resolution, Resolved, Unresolved};
 use super::target::Target;
 use super::{Progress, Request};
-use crate::bundle;
 use crate::copy;
-use crate::imageset::record::Failed;
-use crate::oci::{Digest, Name, Reference, TagOrDigest};
-use crate::plan::image::{self, Image, Referrers, Tags};
+use crate::oci::{Digest, Name, Reference};
+use crate::plan::image::{Image, Referrers, Tags};
 use crate::plan::wanted::Origin;
 use crate::plan::{Blob, Plan, Wanted};
-use crate::source::{Source, chain};
-
-/// Why something wanted is not to be had.
-#[derive(Debug, thiserror::Error)]
-pub enum Unresolved {
-    /// The local file cannot be opened.
-    #[error(transparent)]
-    Open(#[from] bundle::Error),
-    /// The local file belongs to what is not there, or not with what is.
-    #[error("nothing can be taken of it: {0}")]
-    Unfit(String),
-    /// The local file has nothing of that name.
-    #[error("it holds nothing named {0:?}")]
-    NotThere(String),
-    /// The local file has nothing at all.
-    #[error("it holds no images")]
-    Empty,
-    /// Its source does not have it, or not all of it.
-    #[error(transparent)]
-    Image(#[from] image::Error),
-    /// Two sources have it, and not the same.
-    #[error("two different images of that name are wanted")]
-    Ambiguous,
-    /// Its task was lost.
-    #[error("cannot open it")]
-    Lost(#[source] tokio::task::JoinError),
-}
+use crate::source::Source;
 
 /// Everything that content comes from.
 pub(super) struct Origins<'a, R> {
@@ -64,58 +37,6 @@ struct Job<'w> {
     reference: Reference,
     /// What it is carried under.
     names: Vec<Reference>,
-}
-
-/// What came of resolving everything.
-#[derive(Debug)]
-pub(super) struct Resolved {
-    /// The images that are to be had, in the order in which they are wanted.
-    pub(super) images: Vec<Resolution>,
-    /// What is not, and why, sorted.
-    pub(super) failed: Vec<(String, Unresolved)>,
-    /// How many were wanted.
-    pub(super) total: usize,
-}
-
-/// One image that is to be had.
-#[derive(Debug)]
-pub(super) struct Resolution {
-    /// What it was asked for by.
-    pub(super) reference: Reference,
-    /// Whether it comes from a registry.
-    pub(super) is_remote: bool,
-    /// All that belongs to it.
-    pub(super) plan: Plan,
-}
-
-/// What is said of something that is not carried.
-pub(super) fn failed(reference: String, error: &dyn std::error::Error) -> Failed {
-    Failed { reference, reason: chain(error) }
-}
-
-impl Resolved {
-    /// Leaves out the images that need a blob that could not be had; answers them and why.
-    pub(super) fn leave_out(&mut self, lacking: &BTreeMap<Digest, copy::Error>) -> Vec<Failed> {
-        let mut left_out = Vec::new();
-        self.images.retain(|image| {
-            let lacks = image.plan.blobs.keys().find_map(|digest| lacking.get(digest));
-            left_out.extend(lacks.map(|error| failed(image.reference.to_string(), error)));
-            lacks.is_none()
-        });
-        left_out
-    }
-
-    /// All that is to be carried.
-    pub(super) fn plan(&self) -> Plan {
-        let mut whole = Plan::default();
-        for image in &self.images {
-            whole.merge(&image.plan);
-        }
-        // A manifest may be another image's layer; it is here already.
-        let Plan { manifests, blobs, .. } = &mut whole;
-        blobs.retain(|digest, _| !manifests.contains_key(digest));
-        whole
-    }
 }
 
 /// The place of the registries among the origins; local files come after it.
@@ -307,28 +228,6 @@ impl<'a, R: Source> Origins<'a, R> {
             None => copy::blob(self.remote, &blob.name, digest, blob.size, place, advance).await,
         }
     }
-
-    /// The images whose tags mean something else by now, as far as their registries say.
-    pub(super) async fn moved<'r>(
-        &self,
-        images: impl Iterator<Item = &'r Resolution>,
-        parallel: usize,
-    ) -> Vec<Moved> {
-        let tagged = images.filter(|it| it.is_remote).filter_map(|it| {
-            let target = it.reference.target();
-            matches!(target, TagOrDigest::Tag(_)).then_some((it, target))
-        });
-        let asked = stream::iter(tagged).map(|(image, target)| async move {
-            let Resolution { reference, plan, .. } = image;
-            let carried = plan.root.clone()?;
-            let now = self.remote.resolve(&reference.name(), &target).await.ok()?.digest;
-            (now != carried).then(|| Moved { reference: reference.clone(), carried, now })
-        });
-        let moved: Vec<_> = asked.buffer_unordered(parallel).collect().await;
-        let mut moved: Vec<_> = moved.into_iter().flatten().collect();
-        moved.sort_by(|a, b| a.reference.cmp(&b.reference));
-        moved
-    }
 }
 
 /// A blob that could not be copied.
@@ -338,15 +237,4 @@ pub(super) struct Lost {
     pub(super) needed_by: Reference,
     /// Why.
     pub(super) error: copy::Error,
-}
-
-/// A tag that was given to another image while the bundle was made.
-#[derive(Clone, Debug, serde::Serialize)]
-pub struct Moved {
-    /// The tag.
-    pub reference: Reference,
-    /// What the bundle carries under it.
-    pub carried: Digest,
-    /// What its registry has under it now.
-    pub now: Digest,
 }

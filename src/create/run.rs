@@ -11,7 +11,9 @@ use super::assembly::{Assembly, Identity, assemble};
 use super::edition::Edition;
 use super::estimate::Estimate;
 use super::journal::Journal;
-use super::origins::{self, Origins, Resolved};
+use super::moved::Moved;
+use super::origins::{Lost, Origins};
+use super::resolved::{self, Resolved};
 use super::target::Target;
 use super::{Created, Error, Follows, Outcome, Progress, Request, unsaved};
 use crate::bundle::squashfs::writer::partial;
@@ -58,7 +60,7 @@ pub async fn create<R: Source>(
         return Err(Error::Images { failed, total });
     }
     let mut failed: Vec<_> =
-        resolved.failed.iter().map(|(it, error)| origins::failed(it.clone(), error)).collect();
+        resolved.failed.iter().map(|(it, error)| resolved::failed(it.clone(), error)).collect();
     loop {
         let plan = Arc::new(resolved.plan());
         if plan.roots.is_empty() {
@@ -89,7 +91,7 @@ pub async fn create<R: Source>(
         progress.begin(target.size() - kept, kept);
         let lacking = match origins.fill(&plan, &target, request, &progress).await {
             Ok(lacking) => lacking,
-            Err(lost) => return Err(give_up(lost, target, &origins, &resolved).await),
+            Err(lost) => return Err(give_up(lost, target, remote, &resolved).await),
         };
         if !lacking.is_empty() {
             // What is there moves to the places that it has without these.
@@ -119,7 +121,7 @@ pub async fn create<R: Source>(
             needs: edition.needs.len(),
             size: estimate.disk_needed,
             failed,
-            moved: origins.moved(resolved.images.iter(), request.parallel).await,
+            moved: Moved::among(remote, resolved.images.iter(), request.parallel).await,
         }));
     }
 }
@@ -256,17 +258,12 @@ fn followed(
 }
 
 /// Says why it ends, and keeps what is worth it.
-async fn give_up<R: Source>(
-    lost: origins::Lost,
-    target: Target,
-    origins: &Origins<'_, R>,
-    resolved: &Resolved,
-) -> Error {
-    let origins::Lost { needed_by, error } = lost;
+async fn give_up<R: Source>(lost: Lost, target: Target, remote: &R, resolved: &Resolved) -> Error {
+    let Lost { needed_by, error } = lost;
     let kept = spawn_blocking(move || target.leave()).await.unwrap_or(false);
     if matches!(error, copy::Error::Source(source::Error::BlobUnknown(_))) {
         let image = resolved.images.iter().filter(|it| it.reference == needed_by);
-        if let Some(moved) = origins.moved(image, 1).await.pop() {
+        if let Some(moved) = Moved::among(remote, image, 1).await.pop() {
             return Error::Moved(Box::new(moved));
         }
     }
