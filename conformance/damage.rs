@@ -29,7 +29,7 @@ use crate::program::run;
 use crate::spec::wire::{self, Connection};
 
 /// A server over a directory, within this process.
-struct Server {
+pub struct Server {
     address: String,
     _stop: oneshot::Sender<()>,
     _runtime: tokio::runtime::Runtime,
@@ -37,7 +37,7 @@ struct Server {
 
 impl Server {
     /// Serves what lies in a directory as it is now.
-    fn open(directory: &Path) -> Self {
+    pub fn open(directory: &Path) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -56,7 +56,7 @@ impl Server {
     }
 
     /// Whatever of an answer comes whole: its status and its bytes.
-    fn complete(&self, target: &str, headers: &[&str]) -> Option<(u16, Vec<u8>)> {
+    pub fn complete(&self, target: &str, headers: &[&str]) -> Option<(u16, Vec<u8>)> {
         let mut connection = Connection::open(&self.address);
         connection.request("GET", target, headers).unwrap();
         let answer = connection.answer().ok()?;
@@ -64,7 +64,7 @@ impl Server {
     }
 
     /// What `/readyz` says of a file; nothing if it does not know it.
-    fn said_of(&self, file: &Path) -> Option<Value> {
+    pub fn said_of(&self, file: &Path) -> Option<Value> {
         let report = wire::get(&self.address, "/readyz").json();
         let bundles = report["bundles"].as_array().unwrap();
         bundles.iter().find(|it| it["path"].as_str() == file.to_str()).cloned()

@@ -8,13 +8,13 @@
 )]
 #![expect(unreachable_pub, reason = "nothing is exported from a test binary")]
 
+mod bundle;
 mod cli;
 mod client;
 mod clients;
 mod content;
 mod create;
 mod damage;
-mod foreign;
 mod imageset;
 mod layering;
 mod server;

@@ -2,7 +2,8 @@
 //!
 //! Synchronous and by position: nothing here names HTTP or is async.
 //! A container (directory, tar, squashfs) becomes a [`tree::Tree`] of files;
-//! what the tree means (an OCI layout, a docker-archive) becomes a [`ContentIndex`].
+//! what the tree means (an OCI layout, a registry's storage, a docker-archive) becomes a
+//! [`ContentIndex`].
 //! A new container is an arm in [`contain`], a new meaning an arm in [`understand`].
 
 pub mod tree;
@@ -12,6 +13,7 @@ pub mod archive;
 pub mod squashfs;
 pub mod index;
 pub mod layout;
+pub mod storage;
 pub mod docker;
 mod loose;
 pub mod skopeo;
@@ -64,6 +66,8 @@ pub enum Meaning {
     Bundle,
     /// An OCI image layout.
     Layout,
+    /// The storage of distribution's registry.
+    Storage,
     /// A docker-archive.
     Docker,
     /// Directories that skopeo wrote.
@@ -72,6 +76,19 @@ pub enum Meaning {
     Talos,
     /// A directory that `oc image mirror` wrote.
     Mirrored,
+}
+
+impl Meaning {
+    /// Whether what it names may be held by other bundles.
+    fn roots(self) -> Roots {
+        match self {
+            // Of a registry's storage, too, a part may be carried.
+            Self::Bundle | Self::Storage => Roots::Elsewhere,
+            Self::Layout | Self::Docker | Self::Skopeo | Self::Talos | Self::Mirrored => {
+                Roots::Here
+            }
+        }
+    }
 }
 
 impl std::fmt::Display for Format {
@@ -85,6 +102,7 @@ impl std::fmt::Display for Format {
         let meaning = match self.meaning {
             Meaning::Bundle => "bundle",
             Meaning::Layout => "OCI layout",
+            Meaning::Storage => "registry storage",
             Meaning::Docker => "docker-archive",
             Meaning::Skopeo => "skopeo directories",
             Meaning::Talos => "Talos image cache",
@@ -110,7 +128,7 @@ pub enum Error {
     #[error("it is neither a squashfs image, a tar archive nor a directory")]
     UnknownContainer,
     /// It is a container of something else.
-    #[error("its {0} files are neither an OCI layout nor a docker-archive")]
+    #[error("its {0} files are no OCI layout, no registry storage and no docker-archive")]
     UnknownMeaning(usize),
     /// It is a broken squashfs image.
     #[error(transparent)]
@@ -226,10 +244,14 @@ pub fn open(path: &Path, verify: bool) -> Result<Bundle, Error> {
     let edition = edition::find(&tree, verify)?;
     let understood = understand(&tree, edition.is_some(), stem.as_ref())?;
     problems.extend(understood.problems);
-    let roots = if edition.is_some() { Roots::Elsewhere } else { Roots::Here };
-    let (index, more) = index::build(understood.blobs, understood.roots, roots, verify)?;
+    let meaning = understood.meaning;
+    let (mut index, more) =
+        index::build(understood.blobs, understood.roots, meaning.roots(), verify)?;
+    if meaning == Meaning::Storage {
+        index.keep_outermost_roots();
+    }
     problems.extend(more);
-    let format = Format { container, meaning: understood.meaning };
+    let format = Format { container, meaning };
     Ok(Bundle { path: path.to_owned(), format, edition, index, problems })
 }
 
@@ -249,9 +271,21 @@ pub fn record(path: &Path) -> Result<Option<Edition>, Error> {
 /// # Errors
 ///
 /// When it cannot be looked at.
-pub fn is_layout_directory(path: &Path) -> io::Result<bool> {
+pub fn is_bundle_directory(path: &Path) -> io::Result<bool> {
     let has = |name: &str| path.join(name).try_exists();
-    Ok(has(oci::INDEX_FILE)? && (has(oci::LAYOUT_FILE)? || has("blobs")?))
+    let layout = has(oci::INDEX_FILE)? && (has(oci::LAYOUT_FILE)? || has("blobs")?);
+    Ok(layout || has(storage::TREE)?)
+}
+
+/// The files and directories that tell, by when they were changed, that what a directory holds
+/// as a bundle is not what it was.
+///
+/// # Errors
+///
+/// When it cannot be looked at.
+pub fn telltales(path: &Path) -> io::Result<Vec<PathBuf>> {
+    let index = path.join(oci::INDEX_FILE);
+    if index.try_exists()? { Ok(vec![index]) } else { storage::telltales(path) }
 }
 
 fn contain(path: &Path) -> Result<(Container, Tree, Vec<tree::Omission>), Error> {
@@ -302,6 +336,9 @@ fn understand(
             layout.meaning = Meaning::Bundle;
         }
         return Ok(layout);
+    }
+    if storage::recognise(tree) {
+        return storage::understand(tree);
     }
     if skopeo::recognise(tree) {
         return skopeo::understand(tree, stem);

@@ -105,7 +105,7 @@ pub(super) fn bytes_of(bundle: &Bundle) -> u64 {
 }
 
 fn holds_bundles(path: &Path) -> io::Result<bool> {
-    Ok(fs::metadata(path)?.is_dir() && !bundle::is_layout_directory(path)?)
+    Ok(fs::metadata(path)?.is_dir() && !bundle::is_bundle_directory(path)?)
 }
 
 /// What may be a bundle in a directory.

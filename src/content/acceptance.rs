@@ -210,10 +210,15 @@ pub(super) fn incomplete(stacked: &[Arc<Snapshot>]) -> BTreeMap<PathBuf, String>
     let held = |digest: &Digest| stacked.iter().any(|it| it.bundle().index.find(digest).is_some());
     let theirs = stacked.iter().filter(|it| it.bundle().edition.is_none());
     let lacks = |snapshot: &Arc<Snapshot>| {
-        let absent = snapshot.bundle().index.absent().iter();
-        let absent = absent.filter(|it| it.role != Role::Manifest && !held(&it.digest));
-        let missing = absent.map(|it| (&it.digest, it.size, String::new())).collect();
-        Some((snapshot.bundle().path.clone(), in_words(missing, &[snapshot])?))
+        let index = &snapshot.bundle().index;
+        let absent = index.absent().iter();
+        let absent = absent.filter(|it| it.role != Role::Manifest);
+        let absent = absent.map(|it| (&it.digest, it.size));
+        let named = index.elsewhere().iter().map(|it| (&it.digest, it.size));
+        let missing = absent.chain(named).filter(|(digest, _)| !held(digest));
+        let missing: BTreeMap<_, _> = missing.collect();
+        let missing = missing.into_iter().map(|(digest, size)| (digest, size, String::new()));
+        Some((snapshot.bundle().path.clone(), in_words(missing.collect(), &[snapshot])?))
     };
     theirs.filter_map(lacks).collect()
 }
@@ -223,8 +228,11 @@ fn in_words(missing: Vec<(&Digest, u64, String)>, snapshots: &[&Arc<Snapshot>]) 
     let count = missing.len();
     let named = missing.into_iter().take(NAMED).map(|(digest, size, more)| {
         let needed_by = closure::references(snapshots, digest).into_iter().next();
-        let needed_by = needed_by.map_or_else(String::new, |it| format!("needed by {it}, "));
-        format!("{digest} ({needed_by}{size} bytes{more})")
+        let needed_by = needed_by.map(|it| format!("needed by {it}"));
+        // Of a name without its manifest the size is not known.
+        let size = (size > 0).then(|| format!("{size} bytes"));
+        let known: Vec<String> = needed_by.into_iter().chain(size).collect();
+        format!("{digest} ({}{more})", known.join(", "))
     });
     let named: Vec<String> = named.collect();
     let more = count.saturating_sub(NAMED);

@@ -38,7 +38,7 @@ impl Finder {
     pub(super) fn find(&mut self) -> io::Result<Vec<(PathBuf, Stamp)>> {
         let mut found = Vec::new();
         for path in &self.paths {
-            if !path.is_dir() || bundle::is_layout_directory(path)? {
+            if !path.is_dir() || bundle::is_bundle_directory(path)? {
                 let stamp = match Stamp::of(path) {
                     Err(error)
                         if error.kind() == io::ErrorKind::NotFound && self.files.contains(path) =>
@@ -74,20 +74,40 @@ pub fn is_candidate(path: &Path) -> bool {
     if name.is_empty() || name.starts_with('.') || name.ends_with(".partial") {
         return false;
     }
-    !path.is_dir() || bundle::is_layout_directory(path).unwrap_or(false)
+    !path.is_dir() || bundle::is_bundle_directory(path).unwrap_or(false)
 }
 
 impl Stamp {
     fn of(path: &Path) -> io::Result<Self> {
-        let mut metadata = fs::metadata(path)?;
-        if metadata.is_dir() {
-            metadata = fs::metadata(path.join(crate::oci::INDEX_FILE))?;
+        let metadata = fs::metadata(path)?;
+        if !metadata.is_dir() {
+            return Ok(Self::from(&metadata));
         }
-        Ok(Self {
+        let mut stamp = Self { device: 0, inode: 0, size: 0, modified: (0, 0) };
+        for path in bundle::telltales(path)? {
+            stamp.mix(Self::from(&fs::metadata(path)?));
+        }
+        Ok(stamp)
+    }
+
+    /// Takes in another one; the sum tells that one of them changed.
+    fn mix(&mut self, other: Self) {
+        self.device = other.device;
+        self.inode = self.inode.wrapping_add(other.inode);
+        self.size = self.size.wrapping_add(other.size);
+        let (seconds, nanoseconds) = self.modified;
+        let modified = other.modified;
+        self.modified = (seconds.wrapping_add(modified.0), nanoseconds.wrapping_add(modified.1));
+    }
+}
+
+impl From<&fs::Metadata> for Stamp {
+    fn from(metadata: &fs::Metadata) -> Self {
+        Self {
             device: metadata.dev(),
             inode: metadata.ino(),
             size: metadata.size(),
             modified: (metadata.mtime(), metadata.mtime_nsec()),
-        })
+        }
     }
 }

@@ -77,7 +77,7 @@ pub struct Elsewhere {
     pub digest: Digest,
     /// Its type, as the bundle says.
     pub media_type: MediaType,
-    /// Its size in bytes, as the bundle says.
+    /// Its size in bytes, as the bundle says; 0 if it does not say.
     pub size: u64,
 }
 
@@ -227,6 +227,24 @@ impl ContentIndex {
         verify: bool,
     ) -> (Self, Vec<Problem>) {
         build::extend(self.clone(), manifests, verify)
+    }
+
+    /// Keeps of the roots of each repository those that it has a tag for, and those that no other
+    /// root of it needs: a registry's storage lists the children of an index beside the index.
+    pub(super) fn keep_outermost_roots(&mut self) {
+        let mut names = std::mem::take(&mut self.names);
+        for repository in names.values_mut() {
+            let tagged: HashSet<Ordinal> = repository.tags.values().copied().collect();
+            let is_needed = |root: &Ordinal| {
+                let elsewhere = self.digest(*root).filter(|_| self.blob(*root).is_none());
+                let absent = elsewhere.into_iter().flat_map(|digest| self.absent_parents(digest));
+                let mut parents = self.parents(*root).chain(absent);
+                parents.any(|parent| repository.roots.contains(&parent))
+            };
+            let outermost = |root: &&Ordinal| tagged.contains(*root) || !is_needed(root);
+            repository.roots = repository.roots.iter().filter(outermost).copied().collect();
+        }
+        self.names = names;
     }
 
     /// The references through which a manifest can be reached, for messages.
