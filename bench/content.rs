@@ -2,9 +2,11 @@
 //!
 //! Layers are gzip'd tars of one file that does not compress, so any client may pull them.
 //! `release` has the shape of an OpenShift release (191 images, 440 blobs, sizes from
-//! release-layers.txt divided by a scale); `index` has many tiny images (50,000 blobs).
+//! release-layers.txt divided by a scale); `versions` has few large images that are changed by
+//! half; `index` and `many` have many tiny images (50,000 blobs, 1,000 images).
 
 use std::io::Write as _;
+use std::net::SocketAddr;
 
 use anyhow::{Context as _, Result};
 use flate2::{Compression, GzBuilder};
@@ -27,9 +29,15 @@ pub(crate) struct Shape {
     pub(crate) images: usize,
     /// Sizes of the layers before compression: the first are shared, the last belong to one image each.
     pub(crate) layers: Vec<u64>,
-    /// Shared layers that each image holds.
+    /// Shared layers that each image holds, `stride` apart.
     pub(crate) shared: usize,
+    pub(crate) stride: usize,
+    /// Layers that each image holds alone.
+    pub(crate) own: usize,
 }
+
+/// How many images there are of each version of [`Shape::versions`].
+pub(crate) const IMAGES: usize = 8;
 
 impl Shape {
     /// 191 images, 191 configs and 249 layers, of real sizes divided by `scale`.
@@ -42,7 +50,28 @@ impl Shape {
         // Spread by a stride coprime to their number, so that shared layers are of every size.
         let layers =
             (0..sizes.len()).filter_map(|n| sizes.get(n * 101 % sizes.len()).copied()).collect();
-        Ok(Self { name: "release", repository: usize::MAX, images: 191, layers, shared: 4 })
+        let (repository, images) = (usize::MAX, 191);
+        Ok(Self { name: "release", repository, images, layers, shared: 4, stride: 7, own: 1 })
+    }
+
+    /// Eight images, then eight that follow them: each of four layers of `layer` bytes, two of
+    /// which it has in common with its other version and with nothing else.
+    pub(crate) fn versions(layer: u64) -> Self {
+        Self {
+            name: "versions",
+            repository: usize::MAX,
+            images: 2 * IMAGES,
+            layers: vec![layer; 6 * IMAGES],
+            shared: 2,
+            stride: IMAGES,
+            own: 2,
+        }
+    }
+
+    /// `images` tiny images of four layers, ten to a repository.
+    pub(crate) fn many(images: usize) -> Self {
+        let layers = vec![200; 2 * images];
+        Self { name: "many", repository: 10, images, layers, shared: 3, stride: 7, own: 1 }
     }
 
     /// `blobs` blobs, manifests among them: a manifest, a config and a layer for each image, and shared layers.
@@ -54,15 +83,19 @@ impl Shape {
             images,
             layers: vec![200; blobs - 2 * images],
             shared: 1,
+            stride: 7,
+            own: 1,
         }
     }
 
     /// What tells content made from another shape.
     pub(crate) fn key(&self) -> String {
         format!(
-            "4 {} {} {} {}",
+            "5 {} {} {} {} {} {}",
             self.images,
             self.shared,
+            self.stride,
+            self.own,
             self.layers.len(),
             self.layers.iter().sum::<u64>()
         )
@@ -87,6 +120,11 @@ pub(crate) struct Image {
 }
 
 impl Image {
+    /// What a registry at an address calls it.
+    pub(crate) fn reference(&self, registry: SocketAddr) -> String {
+        format!("{registry}/{}:{}", self.repository, self.tag)
+    }
+
     /// The path of its manifest, by tag.
     pub(crate) fn path(&self) -> String {
         format!("/v2/{}/manifests/{}", self.repository, self.tag)
@@ -96,6 +134,21 @@ impl Image {
     pub(crate) fn blob_path(&self, blob: &Blob) -> String {
         format!("/v2/{}/blobs/sha256:{}", self.repository, blob.hex)
     }
+}
+
+/// Each blob of some images once, with an image that holds it, largest first; manifests apart.
+pub(crate) fn blobs(images: &[Image]) -> Vec<(&Image, &Blob)> {
+    let mut blobs: Vec<_> =
+        images.iter().flat_map(|image| image.blobs.iter().map(move |blob| (image, blob))).collect();
+    blobs.sort_by(|(_, a), (_, b)| b.size.cmp(&a.size).then_with(|| a.hex.cmp(&b.hex)));
+    blobs.dedup_by(|(_, a), (_, b)| a.hex == b.hex);
+    blobs
+}
+
+/// Bytes of some images: every blob once, manifests too.
+pub(crate) fn size(images: &[Image]) -> u64 {
+    let manifests = images.iter().map(|image| image.manifest.size);
+    blobs(images).iter().map(|(_, blob)| blob.size).chain(manifests).sum()
 }
 
 /// Makes the images of a shape; `put` is given each blob once, manifests too.
@@ -114,11 +167,12 @@ pub(crate) fn make(
         let diff_id = hex::encode(Sha256::digest(&tar));
         layers.push((store(&gzip(&tar)?)?, diff_id));
     }
-    let commons = layers.len().saturating_sub(shape.images);
+    let commons = layers.len().saturating_sub(shape.images * shape.own);
     let mut images = Vec::new();
     for number in 0..shape.images {
-        let shared = (0..shape.shared.min(commons)).map(|n| (number + n * 7) % commons);
-        let held: Vec<_> = shared.chain([commons + number]).filter_map(|n| layers.get(n)).collect();
+        let shared = (0..shape.shared.min(commons)).map(|n| (number + n * shape.stride) % commons);
+        let own = (0..shape.own).map(|n| commons + number * shape.own + n);
+        let held: Vec<_> = shared.chain(own).filter_map(|n| layers.get(n)).collect();
         let diff_ids: Vec<_> = held.iter().map(|(_, id)| format!("sha256:{id}")).collect();
         let config = json!({
             "architecture": "amd64", "os": "linux", "author": format!("image {number}"),

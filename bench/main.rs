@@ -18,13 +18,26 @@ mod peers;
 mod start;
 mod blobs;
 mod manifests;
+mod spent;
+mod fetcher;
 mod create;
+mod sequence;
+mod dry_run;
+mod state;
 
 use crate::blobs::Amount;
 use crate::content::Shape;
 use crate::peers::{Peer, Served, Yard};
 use crate::report::{Figure, Goal, Report};
 use crate::store::Store;
+
+/// All that can be measured.
+const PARTS: [&str; 9] =
+    ["start", "clear", "tls", "first", "manifests", "create", "sequence", "dry-run", "state"];
+/// What is measured on the release.
+const OF_RELEASE: [&str; 6] = ["start", "clear", "tls", "first", "manifests", "create"];
+/// What is measured on the index.
+const OF_INDEX: [&str; 2] = ["start", "state"];
 
 /// Measures shipperd beside nginx, distribution, docker-registry and skopeo.
 #[derive(Debug, Parser)]
@@ -33,7 +46,7 @@ struct Arguments {
     #[arg(long)]
     quick: bool,
     /// Measure only these.
-    #[arg(long, value_delimiter = ',', default_values = ["start", "clear", "tls", "first", "manifests", "create"])]
+    #[arg(long, value_delimiter = ',', value_parser = PARTS, default_values = PARTS)]
     only: Vec<String>,
     /// How often each server is measured.
     #[arg(long, default_value_t = 5)]
@@ -97,50 +110,77 @@ fn measure(
     let quick = arguments.quick;
     let wanted = |name: &str| arguments.only.iter().any(|only| only == name);
     let with = |peers: &[Peer]| ours.iter().chain(peers).cloned().collect::<Vec<_>>();
-    let all = with(&[Peer::Nginx, Peer::Distribution, Peer::DockerRegistry]);
     let first = ours.first().context("we take part")?;
     let Peer::Shipperd(_, binary) = first else { return Ok(Vec::new()) };
-    let mut figures = Vec::new();
-
-    talk("preparing content");
-    let (scale, blobs) = if quick { (110, 5_000) } else { (11, 50_000) };
-    let release = Store::open(directory, &Shape::release(scale)?)?;
-    let served = Served::new(&release, peers::make_bundle(binary, &release)?)?;
-    if wanted("start") {
-        talk("starting");
-        let rounds = if quick { 3 } else { 9 };
-        let goals = [vec![Goal::Times(2.0, "distribution")], vec![Goal::Value(16.0)]];
-        let peers = with(&[Peer::Distribution]);
-        figures.extend(start::run(yard, &peers, &served, "440 blobs", rounds, goals)?);
-        let index = Store::open(directory, &Shape::index(blobs))?;
-        let many = Served::new(&index, peers::make_bundle(binary, &index)?)?;
-        let goals = [vec![Goal::Value(500.0)], vec![Goal::Value(96.0)]];
-        let words = format!("{blobs} blobs");
-        figures.extend(start::run(yard, &peers, &many, &words, rounds.min(5), goals)?);
-    }
     let amount = if quick {
         Amount { rounds: 1, bytes: 200_000_000 }
     } else {
         Amount { rounds: arguments.rounds, bytes: 2_000_000_000 }
     };
-    for (name, tls) in [("clear", false), ("tls", true)] {
-        if wanted(name) {
-            talk(if tls { "large blobs under TLS" } else { "large blobs in clear text" });
-            figures.extend(blobs::warm(yard, &all, &served, &release, tls, amount)?);
+    let mut figures = Vec::new();
+    let open = |shape: &Shape| {
+        talk(&format!("preparing content: {}", shape.name));
+        Store::open(directory, shape)
+    };
+
+    if OF_RELEASE.iter().any(|part| wanted(part)) {
+        let release = open(&Shape::release(if quick { 110 } else { 11 })?)?;
+        let served = Served::new(&release, peers::make_bundle(binary, &release)?)?;
+        if wanted("start") {
+            talk("starting");
+            let rounds = if quick { 3 } else { 9 };
+            let goals = [vec![Goal::Times(2.0, "distribution")], vec![Goal::Value(16.0)]];
+            let peers = with(&[Peer::Distribution]);
+            figures.extend(start::run(yard, &peers, &served, "440 blobs", rounds, goals)?);
+        }
+        let all = with(&[Peer::Nginx, Peer::Distribution, Peer::DockerRegistry]);
+        for (name, tls) in [("clear", false), ("tls", true)] {
+            if wanted(name) {
+                talk(if tls { "large blobs under TLS" } else { "large blobs in clear text" });
+                figures.extend(blobs::warm(yard, &all, &served, &release, tls, amount)?);
+            }
+        }
+        if wanted("first") {
+            talk("first reads");
+            figures.extend(blobs::first(yard, ours, &served, &release, amount.rounds)?);
+        }
+        if wanted("manifests") {
+            talk("manifests");
+            let period = Duration::from_millis(if quick { 500 } else { 2000 });
+            figures.extend(manifests::run(yard, &all, &served, &release, amount.rounds, period)?);
+        }
+        if wanted("create") {
+            talk("creating");
+            figures.extend(create::run(yard, ours, &served, &release, amount.rounds.min(3))?);
         }
     }
-    if wanted("first") {
-        talk("first reads");
-        figures.extend(blobs::first(yard, ours, &served, &release, amount.rounds)?);
+    if wanted("sequence") {
+        let versions = open(&Shape::versions(if quick { 2 << 20 } else { 64 << 20 }))?;
+        talk("two sequences");
+        let served = Served::by_peers(&versions)?;
+        figures.extend(sequence::run(yard, ours, &served, &versions, amount.rounds.min(3))?);
     }
-    if wanted("manifests") {
-        talk("manifests");
-        let period = Duration::from_millis(if quick { 500 } else { 2000 });
-        figures.extend(manifests::run(yard, &all, &served, &release, amount.rounds, period)?);
+    if wanted("dry-run") {
+        let many = open(&Shape::many(if quick { 100 } else { 1_000 }))?;
+        talk("dry runs");
+        let served = Served::by_peers(&many)?;
+        figures.extend(dry_run::run(yard, ours, &served, &many, amount.rounds)?);
     }
-    if wanted("create") {
-        talk("creating");
-        figures.extend(create::run(yard, ours, &served, &release, amount.rounds.min(3))?);
+    if OF_INDEX.iter().any(|part| wanted(part)) {
+        let blobs = if quick { 5_000 } else { 50_000 };
+        let index = open(&Shape::index(blobs))?;
+        let served = Served::new(&index, peers::make_bundle(binary, &index)?)?;
+        if wanted("start") {
+            talk("starting");
+            let rounds = if quick { 3 } else { 5 };
+            let goals = [vec![Goal::Value(500.0)], vec![Goal::Value(96.0)]];
+            let (peers, words) = (with(&[Peer::Distribution]), format!("{blobs} blobs"));
+            figures.extend(start::run(yard, &peers, &served, &words, rounds, goals)?);
+        }
+        if wanted("state") {
+            talk("states");
+            figures.extend(state::run(ours, &index, amount.rounds)?);
+        }
     }
     Ok(figures)
 }

@@ -178,6 +178,11 @@ pub(crate) struct Served {
 }
 
 impl Served {
+    /// Makes content ready for peers alone.
+    pub(crate) fn by_peers(store: &Store) -> Result<Self> {
+        Self::new(store, PathBuf::new())
+    }
+
     /// Makes content ready: `bundle` is for us, distribution's tree is mounted by the kernel.
     ///
     /// Where nothing may be mounted, distribution reads the directory.
@@ -204,7 +209,7 @@ impl Drop for Served {
     }
 }
 
-/// Makes a bundle of all that a store holds, with our own `create`.
+/// Makes a bundle of all that a store holds, with our own `create`, and its state beside it.
 pub(crate) fn make_bundle(binary: &Path, store: &Store) -> Result<PathBuf> {
     let bundle = store.directory.join(format!("{}-1.sqfs", store.name));
     let state = store.directory.join("state");

@@ -7,7 +7,7 @@ use std::fs;
 use anyhow::Result;
 use serde::Serialize;
 
-use crate::measure::Series;
+use crate::measure::{Figures, Series};
 
 /// One figure of all servers that have it.
 #[derive(Debug, Serialize)]
@@ -103,6 +103,24 @@ impl Report {
 }
 
 impl Figure {
+    /// What was measured under `key`, without a goal.
+    pub(crate) fn of(
+        measured: &mut Figures,
+        key: &str,
+        group: &'static str,
+        name: String,
+        unit: &'static str,
+    ) -> Self {
+        let servers = measured.remove(key).unwrap_or_default();
+        Self { group, name, unit, servers, goals: Vec::new() }
+    }
+
+    /// The same with a goal.
+    pub(crate) fn with(mut self, goal: Goal) -> Self {
+        self.goals.push(goal);
+        self
+    }
+
     /// What is compared, the most it may be, and both in words.
     fn judge(&self, series: &Series, goal: Goal) -> Option<(Series, f64, String)> {
         match goal {

@@ -73,14 +73,7 @@ impl Store {
 
     /// Each blob once, with an image that holds it, largest first.
     pub(crate) fn blobs(&self) -> Vec<(&Image, &Blob)> {
-        let mut blobs: Vec<_> = self
-            .images
-            .iter()
-            .flat_map(|image| image.blobs.iter().map(move |blob| (image, blob)))
-            .collect();
-        blobs.sort_by(|(_, a), (_, b)| b.size.cmp(&a.size).then_with(|| a.hex.cmp(&b.hex)));
-        blobs.dedup_by(|(_, a), (_, b)| a.hex == b.hex);
-        blobs
+        content::blobs(&self.images)
     }
 
     fn stored(&self, blob: &Blob) -> PathBuf {

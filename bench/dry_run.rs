@@ -1,0 +1,64 @@
+//! What it takes to say what would be made of many images of a registry: all their manifests.
+
+use std::fs;
+
+use anyhow::{Context as _, Result, ensure};
+
+use crate::fetcher;
+use crate::measure::{Sample, in_turn};
+use crate::peers::{Peer, Served, Yard};
+use crate::report::{Figure, Goal};
+use crate::spent::{Spent, emptied};
+use crate::store::Store;
+
+/// With referrers and without: the flag, what a sample calls the figures, and the words for both.
+const WAYS: [(&[&str], [&str; 3], &str); 2] = [
+    (&[], ["wall", "cpu", "memory"], "with referrers"),
+    (&["--no-referrers"], ["wall bare", "cpu bare", "memory bare"], "without referrers"),
+];
+
+/// Plans the whole content with each of ours, in turn.
+pub(crate) fn run(
+    yard: &Yard,
+    ours: &[Peer],
+    content: &Served,
+    store: &Store,
+    rounds: usize,
+) -> Result<Vec<Figure>> {
+    let registry = yard.start(&Peer::Distribution, content)?;
+    let address = registry.address;
+    let output = store.directory.join("created");
+    let mut measured = in_turn(rounds, ours, Peer::name, |peer| {
+        let Peer::Shipperd(_, binary) = peer else { return Ok(Sample::new()) };
+        let log = store.directory.join(format!("dry-run-{}.log", peer.name()));
+        let mut sample = Sample::new();
+        for (flags, keys, _) in WAYS {
+            emptied(&output)?;
+            let mut command = fetcher::create(binary, address, store.name, &output);
+            command.args(["--json", "--dry-run"]).args(flags);
+            command.args(store.images.iter().map(|image| image.reference(address)));
+            let spent = Spent::on([command], &output, &log)?;
+            ensure!(spent.disk == 0, "a dry run wrote {} bytes", spent.disk);
+            let said: serde_json::Value =
+                serde_json::from_slice(&fs::read(&log)?).context("it says no JSON")?;
+            let planned = said.get("references").and_then(serde_json::Value::as_u64);
+            ensure!(planned == Some(store.images.len() as u64), "planned {planned:?}");
+            sample.extend(spent.sample(keys));
+        }
+        Ok(sample)
+    })?;
+    fs::remove_dir_all(&output)?;
+    let mut figures = Vec::new();
+    for (_, [wall, cpu, memory], words) in WAYS {
+        let mut figure = |key, name: &str, unit| {
+            let name = format!("{name}, {} images, {words}", store.images.len());
+            Figure::of(&mut measured, key, "Dry run", name, unit)
+        };
+        figures.extend([
+            figure(wall, "wall", "s"),
+            figure(cpu, "CPU", "s"),
+            figure(memory, "peak memory", "MiB").with(Goal::Value(128.0)),
+        ]);
+    }
+    Ok(figures)
+}

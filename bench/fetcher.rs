@@ -1,0 +1,69 @@
+//! Who takes images from a registry: we into a bundle, skopeo into an OCI layout.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Command;
+
+use crate::content::Image;
+use crate::peers::Peer;
+
+/// Who fetches.
+#[derive(Clone, Debug)]
+pub(crate) enum Fetcher<'a> {
+    Ours(&'a Peer),
+    Skopeo,
+}
+
+impl Fetcher<'_> {
+    /// What the report calls it.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Ours(peer) => peer.name(),
+            Self::Skopeo => "skopeo",
+        }
+    }
+
+    /// The commands to run one after the other; all write below `output`. Our bundles are those of
+    /// an imageset `name`, whose state lies there too.
+    pub(crate) fn commands(
+        &self,
+        registry: SocketAddr,
+        images: &[Image],
+        name: &str,
+        output: &Path,
+    ) -> Vec<Command> {
+        let references = images.iter().map(|image| image.reference(registry));
+        match self {
+            Self::Ours(Peer::Shipperd(_, binary)) => {
+                let mut command = create(binary, registry, name, output);
+                command.arg("--no-referrers").args(references);
+                vec![command]
+            }
+            Self::Ours(_) => Vec::new(),
+            // One image a call is how skopeo copies into a layout under a name of its own.
+            Self::Skopeo => references
+                .map(|reference| {
+                    let mut command = Command::new("skopeo");
+                    command.args([
+                        "--insecure-policy",
+                        "copy",
+                        "--quiet",
+                        "--src-tls-verify=false",
+                    ]);
+                    command.arg(format!("docker://{reference}"));
+                    command.arg(format!("oci:{}:{reference}", output.join("layout").display()));
+                    command
+                })
+                .collect(),
+        }
+    }
+}
+
+/// Our `create` from a registry, with what every use of it has in common.
+pub(crate) fn create(binary: &Path, registry: SocketAddr, name: &str, output: &Path) -> Command {
+    let mut command = Command::new(binary);
+    command.args(["--quiet", "create", "--name", name, "--plain-http"]);
+    command.arg(registry.to_string()).arg("-o").arg(output);
+    command.env("XDG_STATE_HOME", output.join("state"));
+    command
+}
