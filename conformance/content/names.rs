@@ -38,6 +38,7 @@ async fn a_path_means_one_registry_or_the_one_named() {
     let only = layout.image("ghcr.io/ns/only:v1", b"only");
     let port = layout.image("registry:5000/ns/port:v1", b"port");
     let busybox = layout.image("docker.io/library/busybox:1", b"busybox");
+    let nowhere = layout.image("ns/nowhere:v1", b"nowhere");
     layout.write(directory.path());
     let overlay = overlay(directory.path());
     for (path, tag, expected) in [
@@ -56,6 +57,10 @@ async fn a_path_means_one_registry_or_the_one_named() {
         ("busybox?ns=docker.io", "1", Some(&busybox)),
         ("library/busybox?ns=registry-1.docker.io", "1", Some(&busybox)),
         ("docker.io/busybox", "1", Some(&busybox)),
+        ("ns/nowhere", "v1", Some(&nowhere)),
+        ("ns/nowhere?ns=quay.io", "v1", Some(&nowhere)),
+        ("ns/nowhere?ns=mirror.example:5000", "v1", Some(&nowhere)),
+        ("quay.io/ns/nowhere", "v1", None),
         ("ns/app", "v2", None),
         ("other", "v1", None),
     ] {
@@ -66,7 +71,7 @@ async fn a_path_means_one_registry_or_the_one_named() {
     let served =
         "ns/app:v1 means different images in different registries; that of ghcr.io is served";
     assert_eq!(ambiguous, [served]);
-    assert_eq!(overlay.image_count(), 5);
+    assert_eq!(overlay.image_count(), 6);
     let anywhere = found(&overlay, "any/prefix", &port.to_string()).await;
     assert_eq!(anywhere, Some(port), "by digest under any name");
 }

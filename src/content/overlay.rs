@@ -115,12 +115,17 @@ impl Overlay {
         let Some(registry) = name.registry.clone().map(Registry::canonical) else {
             return named.cloned().ok_or_else(unknown);
         };
-        let of_registry = |name: &&Name| name.registry.as_ref() == Some(&registry);
-        let meant: BTreeSet<_> = named.into_iter().flatten().filter(of_registry).cloned().collect();
+        let of = |registry: Option<&Registry>| -> BTreeSet<Name> {
+            let names = named.into_iter().flatten();
+            names.filter(|name| name.registry.as_ref() == registry).cloned().collect()
+        };
+        let (meant, from_anywhere) = (of(Some(&registry)), of(None));
         match named {
             _ if !meant.is_empty() => Ok(meant),
             // A registry that nothing here comes from is the mirror's own name: no help.
             Some(named) if !self.registries.contains(&registry) => Ok(named.clone()),
+            // Where these come from nobody said: it may be from there.
+            _ if !from_anywhere.is_empty() => Ok(from_anywhere),
             _ => Err(unknown()),
         }
     }
