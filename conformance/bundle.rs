@@ -2,6 +2,7 @@
 //! registry had, and content of ours packed as they do it.
 
 mod damage;
+mod mirror;
 mod storage;
 mod trees;
 
@@ -125,8 +126,28 @@ fn text<'a>(value: &'a Value, key: &str) -> &'a str {
     value[key].as_str().unwrap_or_else(|| panic!("no {key} in {value}"))
 }
 
+/// A storage tree as the members of a tar archive.
+fn members(content: &Content, root: &Path) -> Vec<(String, Vec<u8>)> {
+    content.write_registry("quay.io", root);
+    let mut members = Vec::new();
+    let mut directories = vec![root.to_owned()];
+    while let Some(directory) = directories.pop() {
+        for entry in fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                directories.push(path);
+            } else {
+                let name = path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
+                members.push((name, fs::read(path).unwrap()));
+            }
+        }
+    }
+    members.sort();
+    members
+}
+
 /// A tar archive of these members, whatever their names.
-fn archive(path: &Path, members: &[(&str, &[u8])]) {
+fn pack<'a>(path: &Path, members: impl IntoIterator<Item = &'a (String, Vec<u8>)>) {
     let mut builder = tar::Builder::new(fs::File::create(path).unwrap());
     for (name, bytes) in members {
         // The builder would refuse the hostile names that are wanted here: each is a long one.
@@ -138,7 +159,7 @@ fn archive(path: &Path, members: &[(&str, &[u8])]) {
         let mut header = tar::Header::new_gnu();
         header.set_size(bytes.len() as u64);
         header.set_cksum();
-        builder.append(&header, *bytes).unwrap();
+        builder.append(&header, &bytes[..]).unwrap();
     }
     builder.finish().unwrap();
 }

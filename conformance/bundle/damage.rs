@@ -1,36 +1,10 @@
 //! Storage trees damaged in any way, beside a bundle that nobody touched.
 
 use std::fs;
-use std::path::Path;
 
-use super::{archive, small};
+use super::{members, pack, small};
 use crate::damage::Server;
 use crate::fixtures::{Content, digest};
-
-/// A storage tree as the members of a tar archive.
-fn members(content: &Content, root: &Path) -> Vec<(String, Vec<u8>)> {
-    content.write_registry("quay.io", root);
-    let mut members = Vec::new();
-    let mut directories = vec![root.to_owned()];
-    while let Some(directory) = directories.pop() {
-        for entry in fs::read_dir(directory).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                directories.push(path);
-            } else {
-                let name = path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
-                members.push((name, fs::read(path).unwrap()));
-            }
-        }
-    }
-    members.sort();
-    members
-}
-
-fn pack(path: &Path, members: &[(String, Vec<u8>)]) {
-    let members: Vec<_> = members.iter().map(|(name, it)| (name.as_str(), &it[..])).collect();
-    archive(path, &members);
-}
 
 /// Asks for every digest and for these tags; whatever comes whole is right. Answers how much did.
 fn ask(server: &Server, content: &Content, what: &str) -> usize {

@@ -14,6 +14,7 @@ pub mod squashfs;
 pub mod index;
 pub mod layout;
 pub mod storage;
+pub mod mirror;
 pub mod docker;
 mod loose;
 pub mod skopeo;
@@ -44,6 +45,8 @@ pub struct Bundle {
     pub format: Format,
     /// Which edition of which imageset it is, if it is one of ours.
     pub edition: Option<Edition>,
+    /// What it says of the archive of oc-mirror that it is a file of, if it is one.
+    pub archive: Option<mirror::Archive>,
     /// What it holds.
     pub index: ContentIndex,
     /// What is wrong with it, while the rest can be used.
@@ -68,6 +71,8 @@ pub enum Meaning {
     Layout,
     /// The storage of distribution's registry.
     Storage,
+    /// A file of an archive of oc-mirror v2.
+    Mirror,
     /// A docker-archive.
     Docker,
     /// Directories that skopeo wrote.
@@ -83,7 +88,7 @@ impl Meaning {
     fn roots(self) -> Roots {
         match self {
             // Of a registry's storage, too, a part may be carried.
-            Self::Bundle | Self::Storage => Roots::Elsewhere,
+            Self::Bundle | Self::Storage | Self::Mirror => Roots::Elsewhere,
             Self::Layout | Self::Docker | Self::Skopeo | Self::Talos | Self::Mirrored => {
                 Roots::Here
             }
@@ -103,6 +108,7 @@ impl std::fmt::Display for Format {
             Meaning::Bundle => "bundle",
             Meaning::Layout => "OCI layout",
             Meaning::Storage => "registry storage",
+            Meaning::Mirror => "oc-mirror v2 archive",
             Meaning::Docker => "docker-archive",
             Meaning::Skopeo => "skopeo directories",
             Meaning::Talos => "Talos image cache",
@@ -240,19 +246,19 @@ pub fn open(path: &Path, verify: bool) -> Result<Bundle, Error> {
     let omitted = omissions.into_iter();
     let mut problems: Vec<Problem> =
         omitted.map(|it| Problem::Omitted { path: it.path, reason: it.reason }).collect();
-    let stem = stem(path);
     let edition = edition::find(&tree, verify)?;
-    let understood = understand(&tree, edition.is_some(), stem.as_ref())?;
+    let understood = understand(&tree, path, edition.is_some())?;
     problems.extend(understood.problems);
     let meaning = understood.meaning;
     let (mut index, more) =
         index::build(understood.blobs, understood.roots, meaning.roots(), verify)?;
-    if meaning == Meaning::Storage {
+    if matches!(meaning, Meaning::Storage | Meaning::Mirror) {
         index.keep_outermost_roots();
     }
     problems.extend(more);
     let format = Format { container, meaning };
-    Ok(Bundle { path: path.to_owned(), format, edition, index, problems })
+    let archive = (meaning == Meaning::Mirror).then(|| mirror::Archive::of(&tree, &index));
+    Ok(Bundle { path: path.to_owned(), format, edition, archive, index, problems })
 }
 
 /// Reads the record of the bundle of ours at `path`, with its list of blobs; nothing when it has
@@ -325,26 +331,26 @@ struct Understood {
     problems: Vec<Problem>,
 }
 
-fn understand(
-    tree: &Tree,
-    ours: bool,
-    stem: Option<&oci::Repository>,
-) -> Result<Understood, Error> {
+fn understand(tree: &Tree, path: &Path, ours: bool) -> Result<Understood, Error> {
+    let stem = stem(path);
     if layout::recognise(tree) {
-        let mut layout = layout::understand(tree, stem)?;
+        let mut layout = layout::understand(tree, stem.as_ref())?;
         if ours {
             layout.meaning = Meaning::Bundle;
         }
         return Ok(layout);
     }
+    if mirror::recognise(tree, path) {
+        return mirror::understand(tree);
+    }
     if storage::recognise(tree) {
         return storage::understand(tree);
     }
     if skopeo::recognise(tree) {
-        return skopeo::understand(tree, stem);
+        return skopeo::understand(tree, stem.as_ref());
     }
     if docker::recognise(tree) {
-        return docker::understand(tree, stem);
+        return docker::understand(tree, stem.as_ref());
     }
     if talos::recognise(tree) {
         return talos::understand(tree);

@@ -16,6 +16,7 @@ use crate::bundle::{Bundle, ContentIndex};
 use crate::content::acceptance::{self, Accepted, Fate};
 use crate::content::adoption::adopt;
 use crate::content::ambiguity::Ambiguous;
+use crate::content::archives::Archives;
 use crate::content::live::State;
 use crate::content::overlay::Overlay;
 use crate::content::snapshot::{Snapshot, Verify};
@@ -128,8 +129,12 @@ pub(super) fn run(arguments: &Arguments, printer: &Printer) -> anyhow::Result<Ex
     let opened = adopt(opened);
     let here = |digest: &Digest| opened.iter().any(|it| it.bundle().index.find(digest).is_some());
     let Accepted { stacked, fates } = acceptance::accept(&opened, &acceptance::Served::new());
+    let unfinished = Archives::unfinished(&stacked);
     let inside = |(snapshot, fate): (&Arc<Snapshot>, &Fate)| {
-        Inside::of(snapshot.bundle(), fate.state == State::Waiting, &here)
+        let bundle = snapshot.bundle();
+        let mut inside = Inside::of(bundle, fate.state == State::Waiting, &here);
+        inside.problems.extend(unfinished.get(&bundle.path).map(|it| (*it).to_owned()));
+        inside
     };
     let bundles = opened.iter().zip(&fates).map(inside).collect();
     let is_no = |state| match state {

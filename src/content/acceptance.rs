@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
+use super::archives::Archives;
 use super::closure;
 use super::live::State;
 use super::snapshot::Snapshot;
@@ -43,7 +44,7 @@ pub type Served = HashSet<(PathBuf, Digest)>;
 /// Judges opened bundles, those in `served` before others that they exclude.
 ///
 /// The newest sequence of an imageset lies above those it builds on, all of them in the place
-/// of the one that was given first.
+/// of the one that was given first; so does the newest archive of oc-mirror.
 #[must_use]
 pub fn accept(open: &[Arc<Snapshot>], served: &Served) -> Accepted {
     let ours: Vec<usize> = open
@@ -113,13 +114,18 @@ impl Accepted {
 
 /// Puts what is live into its order.
 fn stack(open: &[Arc<Snapshot>], fates: &[Fate]) -> Vec<Arc<Snapshot>> {
-    let mut first_of: HashMap<Uuid, usize> = HashMap::new();
+    let mut first_of: HashMap<Option<Uuid>, usize> = HashMap::new();
+    let archives = Archives::of(open);
     let live = open.iter().zip(fates).filter(|(_, fate)| fate.state == State::Live);
     let mut stacked: Vec<_> = live
         .enumerate()
         .map(|(place, (snapshot, _))| {
             let record = snapshot.bundle().edition.as_ref().map(|it| &it.record);
-            let place = record.map_or(place, |it| *first_of.entry(it.id).or_insert(place));
+            if let Some((age, part)) = archives.age(snapshot) {
+                let place = *first_of.entry(None).or_insert(place);
+                return ((place, age, part), Arc::clone(snapshot));
+            }
+            let place = record.map_or(place, |it| *first_of.entry(Some(it.id)).or_insert(place));
             let age = record.map_or(0, |it| u64::MAX - it.sequence);
             let part = record.and_then(|it| it.part.as_ref()).map_or(0, |part| part.number);
             ((place, age, part), Arc::clone(snapshot))
@@ -206,7 +212,8 @@ fn lacks(own: &[&Arc<Snapshot>], below: &[&Arc<Snapshot>], sequence: u64) -> Opt
 /// What the bundles of others lack that are stacked, in words, each by its path.
 ///
 /// They are served without the manifests that need what is missing.
-pub(super) fn incomplete(stacked: &[Arc<Snapshot>]) -> BTreeMap<PathBuf, String> {
+#[must_use]
+pub fn incomplete(stacked: &[Arc<Snapshot>]) -> BTreeMap<PathBuf, String> {
     let held = |digest: &Digest| stacked.iter().any(|it| it.bundle().index.find(digest).is_some());
     let theirs = stacked.iter().filter(|it| it.bundle().edition.is_none());
     let lacks = |snapshot: &Arc<Snapshot>| {
@@ -217,7 +224,12 @@ pub(super) fn incomplete(stacked: &[Arc<Snapshot>]) -> BTreeMap<PathBuf, String>
         let named = index.elsewhere().iter().map(|it| (&it.digest, it.size));
         let missing = absent.chain(named).filter(|(digest, _)| !held(digest));
         let missing: BTreeMap<_, _> = missing.collect();
-        let missing = missing.into_iter().map(|(digest, size)| (digest, size, String::new()));
+        let archive = snapshot.bundle().archive.as_ref();
+        let missing = missing.into_iter().map(|(digest, size)| {
+            let made = archive.and_then(|it| it.earlier.get(digest));
+            let earlier = made.map(|made| format!(", in the archive of {made}"));
+            (digest, size, earlier.unwrap_or_default())
+        });
         Some((snapshot.bundle().path.clone(), in_words(missing.collect(), &[snapshot])?))
     };
     theirs.filter_map(lacks).collect()

@@ -8,6 +8,7 @@ pub mod ambiguity;
 pub mod live;
 pub mod memory;
 pub mod adoption;
+pub mod archives;
 pub mod acceptance;
 mod finder;
 pub mod shelf;

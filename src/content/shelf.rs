@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::acceptance::{self, Accepted, Fate};
 use super::adoption::adopt;
 use super::ambiguity::Ambiguous;
+use super::archives::Archives;
 pub use super::finder::is_candidate;
 use super::finder::{Finder, Stamp};
 use super::live::{Edition, Findings, Served, State, Status};
@@ -101,9 +102,12 @@ impl Shelf {
         let fates: BTreeMap<_, _> =
             open.iter().map(|it| it.bundle().path.clone()).zip(fates).collect();
         let incomplete = acceptance::incomplete(&stacked);
+        let unfinished = Archives::unfinished(&stacked);
         let status = |path: PathBuf| {
             let entry = self.entries.get(&path)?;
-            let lacks = incomplete.get(&path).cloned();
+            let lacks = unfinished.get(&path).map(|it| (*it).to_owned());
+            let lacks = lacks.into_iter().chain(incomplete.get(&path).cloned());
+            let lacks: Vec<_> = lacks.collect();
             let mut status = status(entry, fates.get(&path), path);
             status.notes.extend(lacks);
             Some(status)
