@@ -19,7 +19,7 @@ pub mod docker;
 mod loose;
 pub mod skopeo;
 pub mod talos;
-pub mod mirrored;
+pub mod image_mirror;
 pub mod edition;
 
 use std::fs::{self, File};
@@ -80,7 +80,7 @@ pub enum Meaning {
     /// An image cache of Talos.
     Talos,
     /// A directory that `oc image mirror` wrote.
-    Mirrored,
+    ImageMirror,
 }
 
 impl Meaning {
@@ -89,7 +89,7 @@ impl Meaning {
         match self {
             // Of a registry's storage, too, a part may be carried.
             Self::Bundle | Self::Storage | Self::Mirror => Roots::Elsewhere,
-            Self::Layout | Self::Docker | Self::Skopeo | Self::Talos | Self::Mirrored => {
+            Self::Layout | Self::Docker | Self::Skopeo | Self::Talos | Self::ImageMirror => {
                 Roots::Here
             }
         }
@@ -112,7 +112,7 @@ impl std::fmt::Display for Format {
             Meaning::Docker => "docker-archive",
             Meaning::Skopeo => "skopeo directories",
             Meaning::Talos => "Talos image cache",
-            Meaning::Mirrored => "oc image mirror directory",
+            Meaning::ImageMirror => "oc image mirror directory",
         };
         write!(f, "{meaning} ({container})")
     }
@@ -355,8 +355,8 @@ fn understand(tree: &Tree, path: &Path, ours: bool) -> Result<Understood, Error>
     if talos::recognise(tree) {
         return talos::understand(tree);
     }
-    if mirrored::recognise(tree) {
-        return mirrored::understand(tree);
+    if image_mirror::recognise(tree) {
+        return image_mirror::understand(tree);
     }
     Err(Error::UnknownMeaning(tree.len()))
 }

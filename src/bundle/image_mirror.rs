@@ -49,5 +49,5 @@ pub(super) fn understand(tree: &Tree) -> Result<Understood, Error> {
         }
     }
     let roots = reader.roots(roots);
-    Ok(Understood { meaning: Meaning::Mirrored, blobs, roots, problems })
+    Ok(Understood { meaning: Meaning::ImageMirror, blobs, roots, problems })
 }
