@@ -4,7 +4,8 @@
 pub mod imageset;
 pub mod layout;
 mod names;
-pub mod sequences;
+pub mod pulled;
+mod sequences;
 mod stacked;
 mod shelf;
 

@@ -11,7 +11,7 @@ use shipperd::oci::{Digest, Name, TagOrDigest};
 use shipperd::source::{Body, Error, Source};
 
 use super::imageset::{Imageset, Special, Yard};
-use super::sequences::{app, first};
+use super::pulled::{app, first};
 use crate::fixtures::image::{artifact, image};
 use crate::fixtures::layer::noise;
 use crate::fixtures::{Content, Descriptor, media};
