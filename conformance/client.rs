@@ -1,19 +1,24 @@
 //! Remote registries as a source: Debian's docker-registry, token servers, and servers that misbehave.
 
+mod connections;
 pub mod distribution;
 mod hostile;
 mod lists;
 mod patience;
 mod push;
+mod ranges;
+mod redirects;
 pub mod scripted;
 mod tokens;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
+use bytes::Bytes;
+use futures_util::TryStreamExt as _;
 use shipperd::client::{Credentials, Environment, Remote, Retries, Settings, Trust};
-use shipperd::oci::Registry;
-use shipperd::source::{Error, Name, Source as _};
+use shipperd::oci::{Registry, TagOrDigest};
+use shipperd::source::{Blob, Body, ByteStream, Error, Name, Source as _};
 
 use crate::source::contract;
 use distribution::{Distribution, Setup, USER};
@@ -67,6 +72,26 @@ impl Reach {
 
 fn app(registry: &Registry) -> Name {
     Name { registry: Some(registry.clone()), repository: "lab/app".parse().unwrap() }
+}
+
+fn tag() -> TagOrDigest {
+    "v1".parse().unwrap()
+}
+
+fn stream_of(blob: Blob) -> ByteStream {
+    match blob.body {
+        Body::Stream(stream) => stream,
+        Body::Stored(stored) => panic!("{stored:?}"),
+    }
+}
+
+async fn read(blob: Blob) -> Result<Vec<u8>, Error> {
+    let pieces: Vec<Bytes> = stream_of(blob).try_collect().await?;
+    Ok(pieces.concat())
+}
+
+fn whole() -> std::ops::Range<u64> {
+    0..u64::MAX
 }
 
 /// An error and all its causes, in one line.

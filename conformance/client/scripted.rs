@@ -14,6 +14,19 @@ use shipperd::oci::Registry;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
+/// Who may ask, where somebody must be.
+pub const USER: &str = "user";
+/// The password of [`USER`].
+pub const PASSWORD: &str = "hunter2";
+/// An index of nothing.
+pub const MANIFEST: &str =
+    r#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}"#;
+
+/// A blob of 100 000 bytes.
+pub fn layer() -> Bytes {
+    (0..100_000_u32).map(|n| n.wrapping_mul(2_654_435_761).to_be_bytes()[0]).collect()
+}
+
 /// A request, as it arrived.
 #[derive(Clone, Debug)]
 pub struct Seen {
