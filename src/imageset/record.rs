@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::document;
 use crate::oci::Digest;
 
 /// Where the record lies in a bundle.
@@ -132,17 +133,8 @@ impl Record {
     ///
     /// When the bytes are not one, or one of a newer schema.
     pub fn parse(bytes: &[u8]) -> Result<Self, Error> {
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Version {
-            schema_version: u32,
-        }
-        let Version { schema_version: found } =
-            serde_json::from_slice(bytes).map_err(Error::Json)?;
-        if found > SCHEMA_VERSION {
-            return Err(Error::Newer { found });
-        }
-        let record: Self = serde_json::from_slice(bytes).map_err(Error::Json)?;
+        let newer = |found| Error::Newer { found };
+        let record: Self = document::parse(bytes, SCHEMA_VERSION, Error::Json, newer)?;
         let follows = record.previous.as_ref().map(|previous| previous.sequence.checked_add(1));
         if record.sequence == 0 {
             return Err(Error::Impossible("sequences count from 1"));
@@ -170,9 +162,7 @@ impl Record {
     ///
     /// Never for checked words.
     pub fn to_bytes(&self) -> Result<Vec<u8>, Error> {
-        let mut bytes = serde_json::to_vec_pretty(self).map_err(Error::Json)?;
-        bytes.push(b'\n');
-        Ok(bytes)
+        document::to_bytes(self).map_err(Error::Json)
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::imageset::document;
 use crate::imageset::record::Blob;
 use crate::oci::Digest;
 
@@ -103,17 +104,8 @@ impl State {
     ///
     /// When the bytes are not one, or one of a newer schema.
     pub fn parse(bytes: &[u8]) -> Result<Self, Error> {
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Version {
-            schema_version: u32,
-        }
-        let Version { schema_version: found } =
-            serde_json::from_slice(bytes).map_err(Error::Json)?;
-        if found > SCHEMA_VERSION {
-            return Err(Error::Newer { found });
-        }
-        let state: Self = serde_json::from_slice(bytes).map_err(Error::Json)?;
+        let newer = |found| Error::Newer { found };
+        let state: Self = document::parse(bytes, SCHEMA_VERSION, Error::Json, newer)?;
         state.check()?;
         Ok(state)
     }
@@ -125,9 +117,7 @@ impl State {
     /// When it could not be read again, as one without an edition.
     pub fn to_bytes(&self) -> Result<Vec<u8>, Error> {
         self.check()?;
-        let mut bytes = serde_json::to_vec_pretty(self).map_err(Error::Json)?;
-        bytes.push(b'\n');
-        Ok(bytes)
+        document::to_bytes(self).map_err(Error::Json)
     }
 
     /// The edition that the next one follows.
