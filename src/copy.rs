@@ -128,7 +128,7 @@ struct Transfer<'a, S> {
 impl<S: Source> Transfer<'_, S> {
     /// Copies all bytes; answers their digest.
     async fn run(&self) -> Result<Digest, Error> {
-        let hasher = self.known().await.map_err(|source| self.unwritten(source))?;
+        let hasher = self.hash_kept().await.map_err(|source| self.unwritten(source))?;
         let (pieces, writing) = self.write(hasher);
         let sent = self.read(&pieces).await;
         drop(pieces);
@@ -144,7 +144,7 @@ impl<S: Source> Transfer<'_, S> {
     }
 
     /// Hashes what is kept, before the source is asked: it would not wait for that.
-    async fn known(&self) -> io::Result<Hasher> {
+    async fn hash_kept(&self) -> io::Result<Hasher> {
         let mut hasher = Hasher::new(self.digest.algorithm());
         let (kept, place) = (self.kept, Arc::clone(self.place));
         if kept == 0 {
@@ -191,7 +191,7 @@ impl<S: Source> Transfer<'_, S> {
             let before = position;
             // A source that cannot even begin was patient itself.
             let blob = self.source.blob(self.name, self.digest, position..u64::MAX).await?;
-            let Err(error) = self.some(blob, &mut position, pieces).await else { continue };
+            let Err(error) = self.read_once(blob, &mut position, pieces).await else { continue };
             if position > before {
                 (stalls, pause) = (0, FIRST_PAUSE);
             }
@@ -209,7 +209,7 @@ impl<S: Source> Transfer<'_, S> {
     }
 
     /// Reads from `position` as far as one connection goes.
-    async fn some(
+    async fn read_once(
         &self,
         blob: Blob,
         position: &mut u64,

@@ -27,7 +27,7 @@ const NOTED: u64 = 1 << 20;
 #[derive(Debug)]
 pub(super) struct Target {
     parts: Vec<Part>,
-    places: BTreeMap<Digest, Arc<FileOf>>,
+    places: BTreeMap<Digest, Arc<BlobPlace>>,
     leftovers: Leftovers,
 }
 
@@ -39,7 +39,7 @@ struct Part {
 
 /// The place of one blob.
 #[derive(Debug)]
-pub(super) struct FileOf {
+pub(super) struct BlobPlace {
     digest: Digest,
     size: u64,
     file: usize,
@@ -141,7 +141,7 @@ impl Target {
             let kept = journal.blobs.get(digest).map_or(0, |it| it.written);
             writer.keep(file, kept);
             let (digest, writer, log) = (digest.clone(), Arc::clone(&writer), Arc::clone(&log));
-            let place = FileOf {
+            let place = BlobPlace {
                 digest: digest.clone(),
                 size,
                 file,
@@ -173,7 +173,7 @@ impl Target {
     }
 
     /// Where a blob goes, if it is not there whole with the documents.
-    pub(super) fn place(&self, digest: &Digest) -> Option<Arc<FileOf>> {
+    pub(super) fn place(&self, digest: &Digest) -> Option<Arc<BlobPlace>> {
         self.places.get(digest).cloned()
     }
 
@@ -233,7 +233,7 @@ impl Target {
     }
 }
 
-impl FileOf {
+impl BlobPlace {
     fn note(&self, written: u64) -> io::Result<()> {
         self.log.at(&self.digest, written)?;
         self.noted.store(written, Ordering::Relaxed);
@@ -241,7 +241,7 @@ impl FileOf {
     }
 }
 
-impl Place for FileOf {
+impl Place for BlobPlace {
     fn kept(&self) -> u64 {
         self.kept.load(Ordering::Relaxed)
     }
