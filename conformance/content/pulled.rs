@@ -1,5 +1,6 @@
 //! The program over a directory in which files come and go, while a client pulls in a loop.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
@@ -8,7 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use shipperd::oci::Digest;
 
-use super::imageset::Yard;
+use super::imageset::{Imageset, Yard};
 use crate::fixtures::image::image;
 use crate::fixtures::layer::{files, noise};
 use crate::fixtures::{Content, Descriptor};
@@ -51,6 +52,17 @@ impl Bench {
         let yard = Yard::new();
         let site = Site::serve(&[yard.site.path()], Transport::Http);
         Self { yard, site, stop: Arc::default(), client: None }
+    }
+
+    /// One that serves the first sequence of an imageset, which a client pulls; and what it
+    /// takes to make the next: the imageset, what it carries, and where.
+    pub fn serving() -> (Self, Imageset, Content, PathBuf) {
+        let (mut bench, mut set, content) = (Self::new(), Imageset::new("ocp"), first());
+        let work = bench.yard.work().to_owned();
+        bench.yard.bring(&set.next(&content, &work));
+        bench.until(&["ocp-1.sqfs live"]);
+        bench.pull();
+        (bench, set, content, work)
     }
 
     /// Begins to pull.

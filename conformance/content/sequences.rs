@@ -132,12 +132,7 @@ fn a_fork_is_refused_and_both_are_named() {
 
 #[test]
 fn parts_wait_until_all_are_there_and_go_live_together() {
-    let mut bench = Bench::new();
-    let mut set = Imageset::new("ocp");
-    let (mut content, work) = (first(), bench.yard.work().to_owned());
-    bench.yard.bring(&set.next(&content, &work));
-    bench.until(&["ocp-1.sqfs live"]);
-    bench.pull();
+    let (bench, mut set, mut content, work) = Bench::serving();
     // The parts of an index, its children and their layers lie in different files.
     let children = [("amd64", 7), ("arm64", 8)].map(|(architecture, seed)| {
         image(architecture).layer(noise(seed, 90_000)).add(&mut content)
@@ -185,12 +180,7 @@ fn parts_wait_until_all_are_there_and_go_live_together() {
 
 #[test]
 fn a_pull_under_way_ends_with_what_it_began_with() {
-    let mut bench = Bench::new();
-    let mut set = Imageset::new("ocp");
-    let (mut content, work) = (first(), bench.yard.work().to_owned());
-    bench.yard.bring(&set.next(&content, &work));
-    bench.until(&["ocp-1.sqfs live"]);
-    bench.pull();
+    let (bench, mut set, mut content, work) = Bench::serving();
     // More than the buffers between two sockets take up.
     let large = noise(9, 48 << 20);
     let layer = image("amd64").plain_layer(large.clone()).add(&mut content);
@@ -212,12 +202,7 @@ fn a_pull_under_way_ends_with_what_it_began_with() {
 
 #[test]
 fn what_is_still_being_copied_waits_and_is_never_opened_half() {
-    let mut bench = Bench::new();
-    let mut set = Imageset::new("ocp");
-    let (mut content, work) = (first(), bench.yard.work().to_owned());
-    bench.yard.bring(&set.next(&content, &work));
-    bench.until(&["ocp-1.sqfs live"]);
-    bench.pull();
+    let (bench, mut set, mut content, work) = Bench::serving();
     app(&mut content, "quay.io/lab/two:v1", "two");
     let bytes = fs::read(set.next(&content, &work)).unwrap();
     let place = bench.yard.site.path().join("ocp-2.sqfs");
