@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use super::storage::inspect;
 use super::{members, notes, pack, resolve, serve, small, tags};
 use crate::fixtures::real::real;
 use crate::fixtures::{Content, digest};
@@ -104,6 +105,16 @@ fn a_full_archive_and_a_differential_one_on_top() {
     let said = notes(&site, &second).join("\n");
     for word in ["it is incomplete", "needed by ", "in the archive of 2026-11-21T06:45:59Z"] {
         assert!(said.contains(word), "{said}");
+    }
+
+    let inspected = inspect(&[&second]);
+    let app3 = small["app3"].as_str().unwrap();
+    for line in [
+        "mirror_000001.tar: oc-mirror v2 archive (tar)\n".to_owned(),
+        format!("  missing    {app3}, needed by deep/er/path/app3:v1, "),
+        ", in the archive of 2026-11-21T06:45:59Z\n".to_owned(),
+    ] {
+        assert!(inspected.contains(&line), "{line} in {inspected}");
     }
 
     for order in [[&first, &second], [&second, &first]] {

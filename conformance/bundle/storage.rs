@@ -127,7 +127,7 @@ fn of_quay(content: &Content) -> Content {
     of_quay
 }
 
-fn inspect(paths: &[&Path]) -> String {
+pub fn inspect(paths: &[&Path]) -> String {
     let mut command = Command::new(env!("CARGO_BIN_EXE_shipperd"));
     run(command.env("SHIPPERD_CONFIG", "/dev/null").arg("inspect").args(paths))
 }

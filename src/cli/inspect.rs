@@ -110,8 +110,13 @@ struct Needs {
 #[derive(Serialize)]
 struct Missing {
     digest: Digest,
-    bytes: u64,
+    /// Its size, unless a mere name says that it is needed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bytes: Option<u64>,
     needed_by: Vec<String>,
+    /// When the archive of oc-mirror was made that has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    in_archive_of: Option<String>,
 }
 
 pub(super) fn run(arguments: &Arguments, printer: &Printer) -> anyhow::Result<ExitStatus> {
@@ -190,9 +195,12 @@ impl Inside {
             if here(digest) || left_out.contains(digest) || needs.contains(digest) {
                 continue;
             }
-            let (digest, new) = (digest.clone(), Vec::new());
-            let entry = missing.entry(digest.clone());
-            let entry = entry.or_insert_with(|| Missing { digest, bytes, needed_by: new });
+            let entry = missing.entry(digest.clone()).or_insert_with(|| {
+                let earlier = bundle.archive.as_ref().and_then(|it| it.earlier.get(digest));
+                let in_archive_of = earlier.map(ToString::to_string);
+                let bytes = Some(bytes).filter(|bytes| *bytes > 0);
+                Missing { digest: digest.clone(), bytes, needed_by: Vec::new(), in_archive_of }
+            });
             entry.needed_by.extend(index.references(needed_by));
             entry.needed_by.sort_unstable();
             entry.needed_by.dedup();
@@ -209,7 +217,7 @@ impl Inside {
             bytes: bundles::bytes_of(bundle),
             references: references(index),
             needs: Needs::of(needs.map(|need| need.size)),
-            other_parts: Needs::of(others.values().map(|it| it.bytes)),
+            other_parts: Needs::of(others.values().filter_map(|it| it.bytes)),
             missing: missing.into_values().collect(),
             sparse,
             failed: record.map(|it| it.failed.clone()).unwrap_or_default(),
@@ -323,12 +331,12 @@ impl Inside {
             let what = format!("{blobs} blobs, {}, of what it names", size(*bytes));
             lines.push(format!("  belongs    to other parts, which hold {what}"));
         }
-        for Missing { digest, bytes, needed_by } in &self.missing {
-            let bytes = size(*bytes);
-            lines.push(format!(
-                "  missing    {digest} ({bytes}), needed by {}",
-                needed_by.join(", ")
-            ));
+        for Missing { digest, bytes, needed_by, in_archive_of } in &self.missing {
+            let bytes = bytes.map_or_else(String::new, |bytes| format!(" ({})", size(bytes)));
+            let made = in_archive_of.as_ref();
+            let made = made.map_or_else(String::new, |made| format!(", in the archive of {made}"));
+            let needed_by = needed_by.join(", ");
+            lines.push(format!("  missing    {digest}{bytes}, needed by {needed_by}{made}"));
         }
         if !self.sparse.is_empty() {
             lines.push(format!("  left out   {} manifests, on purpose", self.sparse.len()));
