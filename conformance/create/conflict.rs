@@ -1,7 +1,10 @@
 //! Two runs on one state that no lock can keep apart: the second to finish is refused.
 
+use serde_json::json;
+
 use super::Yard;
 use crate::client::distribution::{Distribution, Setup};
+use crate::client::scripted::{Scripted, with};
 use crate::fixtures::Content;
 use crate::fixtures::image::image;
 use crate::fixtures::layer::noise;
@@ -40,4 +43,34 @@ async fn the_second_of_two_runs_on_a_state_in_a_registry_is_refused_and_loses_no
     assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
     assert_eq!(slow.asked(), [], "nothing is fetched again");
     assert_eq!(first.left(), ["fleet-2.sqfs"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bundle_whose_state_cannot_be_saved_is_taken_up_by_the_next_run() {
+    let refused = json!({"errors": [{"code": "DENIED", "message": "read-only"}]}).to_string();
+    let readable = Scripted::start(move |seen| match seen.method.as_str() {
+        "GET" | "HEAD" => with(404, &[], ""),
+        _ => with(403, &[("content-type", "application/json")], refused.clone()),
+    })
+    .await;
+    let yard = Yard::new();
+    let mut content = Content::default();
+    let image = image("amd64").plain_layer(noise(1, 1000)).add(&mut content);
+    content.tag("quay.io/lab/app:v1", &image);
+    content.write_layout(&yard.path().join("layout"));
+    let state = format!("docker://{}/states/fleet", readable.registry());
+    let options = ["--plain-http", readable.registry().as_str(), "--state", &state];
+    let outcome = yard.create("fleet", &[&options[..], &["oci:layout"]].concat()).await;
+    assert_eq!(outcome.code, Some(2), "{}", outcome.stderr);
+    assert!(
+        outcome.stderr.contains("cannot save the state of imageset fleet"),
+        "{}",
+        outcome.stderr
+    );
+    assert!(outcome.bundle.exists(), "it may have been carried away already");
+
+    let outcome = yard.create("fleet", &["oci:layout"]).await;
+    assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
+    assert_eq!(yard.left(), ["fleet-1.sqfs"], "nothing is new, and no journal is left");
+    assert!(yard.path().join("state/shipperd/imagesets/fleet.json").exists());
 }

@@ -105,9 +105,12 @@ pub async fn create<R: Source>(
         let publishing = Arc::clone(&target);
         blocking(&request.output, move || publishing.publish()).await?;
         if let Some(store) = store
-            && let Err(error) = store.save(&state, version.as_ref()).await
+            && let Err(error) = save(store, &state, version.as_ref()).await
         {
-            drop(spawn_blocking(move || target.withdraw()).await);
+            // Where it is not known whether the state was saved, the next run takes the bundle up.
+            if !matches!(error, state::Error::Failed { .. }) {
+                drop(spawn_blocking(move || target.withdraw()).await);
+            }
             return Err(error.into());
         }
         drop(spawn_blocking(move || target.tidy()).await);
@@ -161,6 +164,19 @@ async fn past(store: &Store, request: &Request) -> Result<(Option<State>, Option
             let state = blocking(&request.output, tidy).await?;
             Ok((Some(state), Some(version)))
         }
+    }
+}
+
+/// Saves a state; if that seems to fail, it may be the answer that was lost.
+async fn save(
+    store: &Store,
+    state: &State,
+    expected: Option<&Version>,
+) -> Result<(), state::Error> {
+    let Err(error) = store.save(state, expected).await else { return Ok(()) };
+    match store.load().await {
+        Ok(Some((saved, _))) if saved == *state => Ok(()),
+        _ => Err(error),
     }
 }
 
