@@ -169,6 +169,17 @@ async fn what_is_there_is_taken_over_where_the_bundle_is_another() {
     }
 }
 
+/// A run that has a MiB of one of its blobs.
+async fn under_way(yard: &Yard, images: &[&str]) -> tokio::process::Child {
+    let notes = yard.path().join("out/fleet-1.sqfs.journal");
+    let mut create = yard.creating("fleet", images);
+    let child = create.stderr(std::process::Stdio::piped()).spawn().unwrap();
+    while journal(&notes).values().all(|(_, bytes)| *bytes < MIB as u64) {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    child
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn who_interrupts_a_run_is_told_that_it_can_be_gone_on_with() {
     let (content, names) = images(2, 4, 8 * MIB);
@@ -176,12 +187,7 @@ async fn who_interrupts_a_run_is_told_that_it_can_be_gone_on_with() {
     let images = named(&proxy, &names);
     let images: Vec<_> = images.iter().map(String::as_str).collect();
     let yard = Yard::plain(proxy.registry()).with(&["--parallel", "1"]);
-    let notes = yard.path().join("out/fleet-1.sqfs.journal");
-    let mut create = yard.creating("fleet", &images);
-    let child = create.stderr(std::process::Stdio::piped()).spawn().unwrap();
-    while journal(&notes).values().all(|(_, bytes)| *bytes < MIB as u64) {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
+    let child = under_way(&yard, &images).await;
     let id = rustix::process::Pid::from_raw(child.id().unwrap().cast_signed()).unwrap();
     rustix::process::kill_process(id, rustix::process::Signal::INT).unwrap();
     let output = child.wait_with_output().await.unwrap();
@@ -200,11 +206,7 @@ async fn a_line_that_is_down_ends_the_run_and_the_next_goes_on() {
     let images: Vec<_> = images.iter().map(String::as_str).collect();
     let yard = Yard::plain(proxy.registry()).with(&["--parallel", "1"]);
     let notes = yard.path().join("out/fleet-1.sqfs.journal");
-    let mut create = yard.creating("fleet", &images);
-    let child = create.stderr(std::process::Stdio::piped()).spawn().unwrap();
-    while journal(&notes).values().all(|(_, bytes)| *bytes < MIB as u64) {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
+    let child = under_way(&yard, &images).await;
     proxy.set_down(true);
     let output = child.wait_with_output().await.unwrap();
     assert_eq!(output.status.code(), Some(2));
