@@ -47,7 +47,7 @@ pub(super) fn open(
     let mut opened = Vec::new();
     for path in paths {
         match holds_bundles(path)
-            .and_then(|many| if many { list(path).map(Some) } else { Ok(None) })
+            .and_then(|many| if many { shelf::candidates(path).map(Some) } else { Ok(None) })
         {
             Err(error) => opened.push(Err(Refused { path: path.clone(), error: Error::Io(error) })),
             Ok(None) => opened.push(one(path, verify)),
@@ -70,7 +70,7 @@ pub(super) fn candidates(paths: &[PathBuf]) -> anyhow::Result<Vec<Candidate>> {
     for path in paths {
         let failed = || format!("cannot open {path:?}");
         if holds_bundles(path).with_context(failed)? {
-            let entries = list(path).with_context(failed)?;
+            let entries = shelf::candidates(path).with_context(failed)?;
             let found = entries.into_iter().map(|path| Candidate { path, found: true });
             candidates.extend(found);
         } else {
@@ -106,15 +106,6 @@ pub(super) fn bytes_of(bundle: &Bundle) -> u64 {
 
 fn holds_bundles(path: &Path) -> io::Result<bool> {
     Ok(fs::metadata(path)?.is_dir() && !bundle::is_bundle_directory(path)?)
-}
-
-/// What may be a bundle in a directory.
-fn list(directory: &Path) -> io::Result<Vec<PathBuf>> {
-    let entries = fs::read_dir(directory)?.map(|entry| entry.map(|entry| entry.path()));
-    let mut entries = entries.collect::<io::Result<Vec<_>>>()?;
-    entries.retain(|path| shelf::is_candidate(path));
-    entries.sort_unstable();
-    Ok(entries)
 }
 
 /// What a file that is no bundle is, judged by its beginning.
@@ -168,7 +159,7 @@ mod tests {
         }
         let expected: Vec<_> =
             ["a.sqfs", "b.sqfs"].iter().map(|name| directory.path().join(name)).collect();
-        assert_eq!(list(directory.path()).unwrap(), expected);
+        assert_eq!(shelf::candidates(directory.path()).unwrap(), expected);
         assert!(holds_bundles(directory.path()).unwrap());
     }
 }

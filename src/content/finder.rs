@@ -51,12 +51,8 @@ impl Finder {
                 found.push((path.clone(), stamp));
                 continue;
             }
-            let mut names: Vec<_> = fs::read_dir(path)?
-                .map(|entry| entry.map(|it| it.path()))
-                .collect::<Result<_, _>>()?;
-            names.sort();
             // A file may be gone again by now: the next scan will not see it.
-            found.extend(names.into_iter().filter(|path| is_candidate(path)).filter_map(|path| {
+            found.extend(candidates(path)?.into_iter().filter_map(|path| {
                 let stamp = Stamp::of(&path).ok()?;
                 Some((path, stamp))
             }));
@@ -67,9 +63,21 @@ impl Finder {
     }
 }
 
+/// What may be a bundle in a directory, sorted by name.
+///
+/// # Errors
+///
+/// When the directory cannot be read.
+pub fn candidates(directory: &Path) -> io::Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(directory)?.map(|entry| entry.map(|entry| entry.path()));
+    let mut entries = entries.collect::<io::Result<Vec<_>>>()?;
+    entries.retain(|path| is_candidate(path));
+    entries.sort_unstable();
+    Ok(entries)
+}
+
 /// Whether a name in a directory may be a bundle: nothing hidden, nothing under construction.
-#[must_use]
-pub fn is_candidate(path: &Path) -> bool {
+fn is_candidate(path: &Path) -> bool {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     if name.is_empty() || name.starts_with('.') || name.ends_with(".partial") {
         return false;

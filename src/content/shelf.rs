@@ -10,7 +10,7 @@ use super::acceptance::{self, Accepted, Fate};
 use super::adoption::adopt;
 use super::ambiguity::Ambiguous;
 use super::archives::Archives;
-pub use super::finder::is_candidate;
+pub use super::finder::candidates;
 use super::finder::{Finder, Stamp};
 use super::live::{Edition, Findings, Served, State, Status};
 use super::overlay::Overlay;

@@ -3,14 +3,13 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::{fs, io};
 
 use crate::bundle::{self, Bundle};
 use crate::content::acceptance::{self, Accepted, Fate};
 use crate::content::adoption::adopt;
 use crate::content::live::State;
 use crate::content::overlay::Overlay;
-use crate::content::shelf::is_candidate;
+use crate::content::shelf::candidates;
 use crate::content::snapshot::{Snapshot, Verify};
 use crate::oci::{Digest, Name, Reference, Registry, Role, Tag};
 use crate::plan::image::Referrers;
@@ -91,13 +90,7 @@ fn bundles(path: &Path) -> Result<Vec<Bundle>, Unopened> {
         Err(bundle::Error::UnknownMeaning(_)) if path.is_dir() => {}
         opened => return opened.map(|it| vec![it]).map_err(refused),
     }
-    let entries = fs::read_dir(path).map_err(|error| refused(bundle::Error::Io(error)))?;
-    let mut entries: Vec<PathBuf> = entries
-        .map(|entry| Ok(entry?.path()))
-        .collect::<io::Result<_>>()
-        .map_err(|error| refused(bundle::Error::Io(error)))?;
-    entries.retain(|path| is_candidate(path));
-    entries.sort();
+    let entries = candidates(path).map_err(|error| refused(bundle::Error::Io(error)))?;
     let mut bundles = Vec::new();
     for entry in entries {
         match bundle::open(&entry, true) {
