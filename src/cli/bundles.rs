@@ -154,7 +154,7 @@ mod tests {
     #[test]
     fn directories_are_listed_without_what_is_unfinished() {
         let directory = tempfile::tempdir().unwrap();
-        for name in ["b.sqfs", "a.sqfs", ".hidden", "c.sqfs.partial"] {
+        for name in ["b.sqfs", "a.sqfs", ".hidden", "c.sqfs.partial", "c.sqfs.journal"] {
             fs::write(directory.path().join(name), "").unwrap();
         }
         let expected: Vec<_> =

@@ -79,7 +79,8 @@ pub fn candidates(directory: &Path) -> io::Result<Vec<PathBuf>> {
 /// Whether a name in a directory may be a bundle: nothing hidden, nothing under construction.
 fn is_candidate(path: &Path) -> bool {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    if name.is_empty() || name.starts_with('.') || name.ends_with(".partial") {
+    let is_unfinished = [".partial", ".journal"].iter().any(|ending| name.ends_with(ending));
+    if name.is_empty() || name.starts_with('.') || is_unfinished {
         return false;
     }
     !path.is_dir() || bundle::is_bundle_directory(path).unwrap_or(false)
