@@ -3,7 +3,7 @@
 //! Layers are gzip'd tars of one file that does not compress, so any client may pull them.
 //! `release` has the shape of an OpenShift release (191 images, 440 blobs, sizes from
 //! release-layers.txt divided by a scale); `versions` has few large images that are changed by
-//! half; `index` and `many` have many tiny images (50,000 blobs, 1,000 images).
+//! half, `carried` has as many that are not; `index` and `many` have many tiny images (50,000 blobs, 1,000 images).
 
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -36,7 +36,7 @@ pub(crate) struct Shape {
     pub(crate) own: usize,
 }
 
-/// How many images there are of each version of [`Shape::versions`].
+/// How many images there are in [`Shape::carried`], and of each version in [`Shape::versions`].
 pub(crate) const IMAGES: usize = 8;
 
 impl Shape {
@@ -65,6 +65,19 @@ impl Shape {
             shared: 2,
             stride: IMAGES,
             own: 2,
+        }
+    }
+
+    /// Eight images of four layers of `layer` bytes, with nothing in common.
+    pub(crate) fn carried(layer: u64) -> Self {
+        Self {
+            name: "carried",
+            repository: usize::MAX,
+            images: IMAGES,
+            layers: vec![layer; 4 * IMAGES],
+            shared: 0,
+            stride: 1,
+            own: 4,
         }
     }
 

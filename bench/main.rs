@@ -24,6 +24,8 @@ mod create;
 mod sequence;
 mod dry_run;
 mod state;
+mod archives;
+mod foreign;
 
 use crate::blobs::Amount;
 use crate::content::Shape;
@@ -32,8 +34,18 @@ use crate::report::{Figure, Goal, Report};
 use crate::store::Store;
 
 /// All that can be measured.
-const PARTS: [&str; 9] =
-    ["start", "clear", "tls", "first", "manifests", "create", "sequence", "dry-run", "state"];
+const PARTS: [&str; 10] = [
+    "start",
+    "clear",
+    "tls",
+    "first",
+    "manifests",
+    "create",
+    "sequence",
+    "dry-run",
+    "state",
+    "foreign",
+];
 /// What is measured on the release.
 const OF_RELEASE: [&str; 6] = ["start", "clear", "tls", "first", "manifests", "create"];
 /// What is measured on the index.
@@ -165,6 +177,11 @@ fn measure(
         talk("dry runs");
         let served = Served::by_peers(&many)?;
         figures.extend(dry_run::run(yard, ours, &served, &many, amount.rounds)?);
+    }
+    if wanted("foreign") {
+        let carried = open(&Shape::carried(if quick { 2 << 20 } else { 64 << 20 }))?;
+        talk("archives of other tools");
+        figures.extend(foreign::run(yard, ours, &carried, amount.rounds.min(3))?);
     }
     if OF_INDEX.iter().any(|part| wanted(part)) {
         let blobs = if quick { 5_000 } else { 50_000 };

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, RootCertStore};
 
@@ -77,7 +77,35 @@ impl Yard {
     /// Starts a peer on some content under TLS.
     pub(crate) fn start_tls(&self, peer: &Peer, content: &Served) -> Result<Server> {
         let address = free_address()?;
-        Server::start_tls(self.command(peer, content, address, true)?, address, &self.log(peer))
+        Server::start_listening(
+            self.command(peer, content, address, true)?,
+            address,
+            &self.log(peer),
+        )
+    }
+
+    /// Starts us on an archive in clear text, with our state in a directory, until `path` is answered.
+    pub(crate) fn start_in_place(
+        &self,
+        peer: &Peer,
+        archive: &Path,
+        path: &str,
+        state: &Path,
+    ) -> Result<Server> {
+        let Peer::Shipperd(_, binary) = peer else { bail!("only we serve archives in place") };
+        let address = free_address()?;
+        let mut command = Command::new(binary);
+        command.arg("serve").arg(archive).args(["--listen", &address.to_string()]);
+        command.env("XDG_STATE_HOME", state);
+        Server::start(command, address, path, &self.log(peer))
+    }
+
+    /// Starts docker-registry on a storage that images can be pushed into.
+    pub(crate) fn start_writable(&self, storage: &Path) -> Result<Server> {
+        let address = free_address()?;
+        let mut command = Command::new("docker-registry");
+        command.arg("serve").arg(self.registry(storage, address, false, false)?);
+        Server::start_listening(command, address, &self.log(&Peer::DockerRegistry))
     }
 
     fn log(&self, peer: &Peer) -> PathBuf {
@@ -130,25 +158,36 @@ impl Yard {
             }
             Peer::Distribution => {
                 let mut command = Command::new(self.tools.join("registry"));
-                command.arg("serve").arg(self.registry(&content.mounted_tree, address, tls)?);
+                command.arg("serve").arg(self.registry(
+                    &content.mounted_tree,
+                    address,
+                    tls,
+                    true,
+                )?);
                 command.env("OTEL_TRACES_EXPORTER", "none");
                 command
             }
             Peer::DockerRegistry => {
                 let mut command = Command::new("docker-registry");
-                command.arg("serve").arg(self.registry(&content.tree, address, tls)?);
+                command.arg("serve").arg(self.registry(&content.tree, address, tls, true)?);
                 command
             }
         })
     }
 
     /// Writes a configuration that both distribution and docker-registry read: as lean as it goes.
-    fn registry(&self, storage: &Path, address: SocketAddr, tls: bool) -> Result<PathBuf> {
+    fn registry(
+        &self,
+        storage: &Path,
+        address: SocketAddr,
+        tls: bool,
+        readonly: bool,
+    ) -> Result<PathBuf> {
         let mut text = format!(
             "version: 0.1\n\
              log: {{level: error, accesslog: {{disabled: true}}}}\n\
              storage:\n  filesystem: {{rootdirectory: {}}}\n  cache: {{blobdescriptor: inmemory}}\n\
-             \x20 maintenance: {{uploadpurging: {{enabled: false}}, readonly: {{enabled: true}}}}\n\
+             \x20 maintenance: {{uploadpurging: {{enabled: false}}, readonly: {{enabled: {readonly}}}}}\n\
              http:\n  addr: {address}\n  secret: bench\n",
             storage.display()
         );

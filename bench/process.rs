@@ -41,7 +41,11 @@ impl Server {
     }
 
     /// Starts a server and waits until it takes connections.
-    pub(crate) fn start_tls(command: Command, address: SocketAddr, log: &Path) -> Result<Self> {
+    pub(crate) fn start_listening(
+        command: Command,
+        address: SocketAddr,
+        log: &Path,
+    ) -> Result<Self> {
         Self::start_until(command, address, log, || std::net::TcpStream::connect(address).is_ok())
     }
 

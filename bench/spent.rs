@@ -86,7 +86,7 @@ pub(crate) fn emptied(directory: &Path) -> Result<()> {
 }
 
 /// Bytes of disk below a directory; what vanishes meanwhile does not count.
-fn allocated(directory: &Path) -> Result<u64> {
+pub(crate) fn allocated(directory: &Path) -> Result<u64> {
     let mut bytes = 0;
     for entry in fs::read_dir(directory)? {
         let entry = entry?;
