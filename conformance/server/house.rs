@@ -1,6 +1,6 @@
 //! A server in this process, and a client that speaks raw HTTP.
 
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +20,7 @@ pub(super) struct House {
     pub(super) live: Arc<Live<Memory>>,
     runtime: Option<Runtime>,
     stop: Option<oneshot::Sender<()>>,
-    running: Option<JoinHandle<()>>,
+    running: Option<JoinHandle<io::Result<()>>>,
 }
 
 impl House {
@@ -74,7 +74,7 @@ impl House {
     /// Waits until the server has stopped.
     pub(super) fn wait(&mut self) {
         let running = self.running.take().unwrap();
-        self.runtime.as_ref().unwrap().block_on(running).unwrap();
+        self.runtime.as_ref().unwrap().block_on(running).unwrap().unwrap();
     }
 }
 
@@ -156,7 +156,7 @@ impl Client {
                 read > 0
             }
             Err(error) => {
-                let is_reset = error.kind() == std::io::ErrorKind::ConnectionReset;
+                let is_reset = error.kind() == io::ErrorKind::ConnectionReset;
                 assert!(is_reset, "the server neither answers nor closes: {error}");
                 false
             }

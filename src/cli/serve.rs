@@ -107,7 +107,9 @@ pub(super) fn run(arguments: &Arguments, printer: &Printer) -> anyhow::Result<Ex
     for path in &arguments.paths {
         fs::metadata(path).with_context(|| format!("cannot serve {path:?}"))?;
     }
-    let runtime = super::runtime()?;
+    // It only accepts connections and looks at bundles: the server has threads of its own.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.context("cannot start threads")?;
     let ended = runtime.block_on(serve(arguments, printer));
     // What still reads or hashes has nobody left to do it for.
     runtime.shutdown_background();
@@ -144,12 +146,15 @@ async fn serve(arguments: &Arguments, printer: &Printer) -> anyhow::Result<()> {
     let mut serving = std::pin::pin!(serving);
     announce(&Ready::new(&live, url, admin), printer)?;
     tokio::select! {
-        () = &mut serving => bail!("the server ended"),
+        ended = &mut serving => {
+            ended.context("cannot serve connections")?;
+            bail!("the server ended");
+        }
         signal = signals.next() => tracing::info!("{signal}: ending what is running"),
     }
     drop(stop);
     tokio::select! {
-        () = &mut serving => {}
+        ended = &mut serving => ended.context("cannot serve connections")?,
         signal = signals.next() => tracing::warn!("{signal}: breaking off what is running"),
     }
     watching.abort();

@@ -66,9 +66,14 @@ pub(super) struct Connection<S> {
 }
 
 impl<S: Source> Connection<S> {
-    /// Serves the connection to its end, or until the server stops.
-    pub(super) async fn serve(mut self, stream: TcpStream, permit: OwnedSemaphorePermit) {
+    /// Serves the connection on this thread to its end, or until the server stops.
+    pub(super) async fn serve(mut self, stream: std::net::TcpStream, permit: OwnedSemaphorePermit) {
         let _permit = permit;
+        let remote = self.remote;
+        let stream = match TcpStream::from_std(stream) {
+            Ok(stream) => stream,
+            Err(error) => return tracing::error!(%remote, "cannot wait for a client: {error}"),
+        };
         let _open = Open::new(&self.core.metrics);
         // Answers are written whole: waiting for more to send would only delay them.
         drop(stream.set_nodelay(true));
@@ -93,7 +98,6 @@ impl<S: Source> Connection<S> {
             greeted = timeout(self.core.options.handshake_timeout, greeted) => greeted,
             () = self.core.reached(Phase::Draining) => return,
         };
-        let remote = self.remote;
         match greeted.map_err(io::Error::from).flatten() {
             Ok(Some(stream)) => self.speak(stream).await,
             Ok(None) => tracing::debug!(%remote, "the client speaks plain HTTP"),

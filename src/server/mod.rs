@@ -19,9 +19,11 @@ mod registry;
 pub mod request;
 mod stream;
 pub mod tls;
+mod workers;
 
 use std::fmt;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -38,6 +40,7 @@ use self::connection::Connection;
 use self::metrics::Metrics;
 use self::reader::Reader;
 use self::tls::Tls;
+use self::workers::Workers;
 use crate::content::live::Live;
 use crate::source::Source;
 
@@ -104,12 +107,16 @@ impl Default for Options {
 /// Serves what `live` holds at these doors until `shutdown`, then ends what is running.
 ///
 /// After [`Options::grace`] what still runs is broken off.
+///
+/// # Errors
+///
+/// When the system gives no threads to serve connections with.
 pub async fn run<S: Source>(
     doors: Vec<Door>,
     live: Arc<Live<S>>,
     options: Options,
     shutdown: impl Future<Output = ()>,
-) {
+) -> io::Result<()> {
     raise_descriptor_limit();
     let (phase, seen) = watch::channel(Phase::Serving);
     let core = Arc::new(Core {
@@ -120,6 +127,11 @@ pub async fn run<S: Source>(
         requests: AtomicU64::new(0),
         phase: seen,
     });
+    let until_over = || {
+        let core = Arc::clone(&core);
+        async move { core.reached(Phase::Over).await }
+    };
+    let workers = Arc::new(Workers::start(until_over)?);
     let permits = usize::try_from(options.max_connections).unwrap_or(Semaphore::MAX_PERMITS);
     let mut rooms = Vec::new();
     for door in doors {
@@ -134,7 +146,7 @@ pub async fn run<S: Source>(
                 }
             });
         }
-        tokio::spawn(accept(door, room, Arc::clone(&core)));
+        tokio::spawn(accept(door, room, Arc::clone(&core), Arc::clone(&workers)));
     }
     shutdown.await;
     phase.send_replace(Phase::Draining);
@@ -148,6 +160,7 @@ pub async fn run<S: Source>(
         tracing::warn!("requests still running after the grace period are broken off");
     }
     phase.send_replace(Phase::Over);
+    Ok(())
 }
 
 /// Lets the process hold as many descriptors as it may: most systems begin with 1024.
@@ -195,7 +208,12 @@ impl<S> Core<S> {
 }
 
 /// Accepts connections while there is room.
-async fn accept<S: Source>(door: Door, room: Arc<Semaphore>, core: Arc<Core<S>>) {
+async fn accept<S: Source>(
+    door: Door,
+    room: Arc<Semaphore>,
+    core: Arc<Core<S>>,
+    workers: Arc<Workers>,
+) {
     let router = TowerToHyperService::new(match door.offers {
         Offers::Registry => Router::new(),
         Offers::Everything | Offers::Admin => admin::routes(Arc::clone(&core)),
@@ -208,7 +226,7 @@ async fn accept<S: Source>(door: Door, room: Arc<Semaphore>, core: Arc<Core<S>>)
             () = &mut stopped => return,
             Ok(permit) = Arc::clone(&room).acquire_owned() => tokio::select! {
                 () = &mut stopped => return,
-                accepted = door.listener.accept() => accepted.map(|it| (it, permit)),
+                accepted = next(&door.listener) => accepted.map(|it| (it, permit)),
             },
         };
         match accepted {
@@ -223,7 +241,7 @@ async fn accept<S: Source>(door: Door, room: Arc<Semaphore>, core: Arc<Core<S>>)
                     remote,
                     has_unread: Arc::default(),
                 };
-                tokio::spawn(connection.serve(stream, permit));
+                workers.spawn(connection.serve(stream, permit));
             }
             Err(error) if is_of_one_connection(&error) => {}
             // Out of descriptors, most likely: some will be closed.
@@ -236,6 +254,12 @@ async fn accept<S: Source>(door: Door, room: Arc<Semaphore>, core: Arc<Core<S>>)
             }
         }
     }
+}
+
+/// The next connection, of no thread yet.
+async fn next(listener: &TcpListener) -> io::Result<(std::net::TcpStream, SocketAddr)> {
+    let (stream, remote) = listener.accept().await?;
+    Ok((stream.into_std()?, remote))
 }
 
 /// Whether accepting failed because the client was gone again.
