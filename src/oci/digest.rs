@@ -5,9 +5,10 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest as _, Sha256, Sha512};
 
+use super::text::parsed;
 use super::{Error, shown};
 
 /// A registered digest algorithm.
@@ -82,7 +83,9 @@ impl FromStr for Digest {
     fn from_str(text: &str) -> Result<Self, Error> {
         let fault = || Error::Digest(shown(text));
         let (algorithm, encoded) = text.split_once(':').ok_or_else(fault)?;
-        if !encoded.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
+        // All of them, without an early end: that is done many bytes at a time.
+        let is_lower = |byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+        if !encoded.bytes().fold(true, |all, byte| all & is_lower(byte)) {
             return Err(fault());
         }
         match algorithm {
@@ -121,8 +124,7 @@ impl Serialize for Digest {
 
 impl<'de> Deserialize<'de> for Digest {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
-        text.parse().map_err(de::Error::custom)
+        parsed(deserializer)
     }
 }
 

@@ -8,6 +8,7 @@ mod layout;
 mod manifest;
 mod media_type;
 mod reference;
+mod text;
 mod wire;
 
 pub use descriptor::{Descriptor, Platform};
