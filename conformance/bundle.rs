@@ -3,6 +3,7 @@
 
 mod damage;
 mod mirror;
+mod mirror_v1;
 mod storage;
 mod trees;
 

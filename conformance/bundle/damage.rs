@@ -7,7 +7,7 @@ use crate::damage::Server;
 use crate::fixtures::{Content, digest};
 
 /// Asks for every digest and for these tags; whatever comes whole is right. Answers how much did.
-fn ask(server: &Server, content: &Content, what: &str) -> usize {
+pub(super) fn ask(server: &Server, content: &Content, what: &str) -> usize {
     let mut whole = 0;
     for (digest, bytes) in content.blobs() {
         for kind in ["blobs", "manifests"] {

@@ -21,14 +21,14 @@ const FILTER: &str = "0b958e8a59b828228699cfb9f7edb0b6";
 type Members = Vec<(String, Vec<u8>)>;
 
 /// The digests of the source images by their names in the fixtures.
-fn digests(file: &str) -> Option<Value> {
+pub(super) fn digests(file: &str) -> Option<Value> {
     let text = fs::read_to_string(real(&format!("oc-mirror/expected/{file}.json"))?).unwrap();
     Some(serde_json::from_str(&text).unwrap())
 }
 
 /// Fetches a manifest and all that it needs; every byte is right.
 #[track_caller]
-fn walk(site: &Site, repository: &str, target: &str) -> String {
+pub(super) fn walk(site: &Site, repository: &str, target: &str) -> String {
     let path = format!("/v2/{repository}/manifests/{target}");
     let answer = wire::get(site.address(), &path);
     assert_eq!(answer.status, 200, "{path}");

@@ -111,8 +111,7 @@ fn resolve(tree: &mut Tree, links: &BTreeMap<String, String>, omissions: &mut Ve
         if let Some(stored) = tree.get(target).cloned() {
             tree.insert(path, stored);
         } else {
-            let reason = "it is a link to no regular file of the archive";
-            omissions.push(tree::Omission { path: path.clone(), reason });
+            omissions.push(tree::Omission { path: path.clone(), reason: tree::DANGLING });
         }
     }
 }

@@ -153,13 +153,15 @@ fn layer(path: &str, stored: &Stored, diff_id: Digest) -> Result<Descriptor, Err
     Ok(Descriptor::new(MediaType::DOCKER_LAYER_GZIP.parse()?, digest, content.length()))
 }
 
-fn hash(content: &Content) -> std::io::Result<Digest> {
+/// The digest of all of a content.
+pub(super) fn hash(content: &Content) -> std::io::Result<Digest> {
     let mut hasher = Hasher::new(Algorithm::Sha256);
     content.read_through(&mut vec![0; PIECE], |piece| piece.map(|piece| hasher.update(piece)))?;
     Ok(hasher.finish())
 }
 
-fn packed(bytes: Vec<u8>) -> Stored {
+/// Bytes that were made while a bundle was opened.
+pub(super) fn packed(bytes: Vec<u8>) -> Stored {
     Stored::Packed(Arc::new(InMemory(bytes)))
 }
 

@@ -15,8 +15,10 @@ pub mod index;
 pub mod layout;
 pub mod storage;
 pub mod mirror;
+pub mod mirror_v1;
 pub mod docker;
 mod loose;
+mod pieces;
 pub mod skopeo;
 pub mod talos;
 pub mod image_mirror;
@@ -47,6 +49,8 @@ pub struct Bundle {
     pub edition: Option<Edition>,
     /// What it says of the archive of oc-mirror that it is a file of, if it is one.
     pub archive: Option<mirror::Archive>,
+    /// The same of an archive of oc-mirror v1.
+    pub archive_v1: Option<mirror_v1::Archive>,
     /// What it holds.
     pub index: ContentIndex,
     /// What is wrong with it, while the rest can be used.
@@ -73,6 +77,8 @@ pub enum Meaning {
     Storage,
     /// A file of an archive of oc-mirror v2.
     Mirror,
+    /// A file of an archive of oc-mirror v1.
+    MirrorV1,
     /// A docker-archive.
     Docker,
     /// Directories that skopeo wrote.
@@ -88,7 +94,7 @@ impl Meaning {
     fn roots(self) -> Roots {
         match self {
             // Of a registry's storage, too, a part may be carried.
-            Self::Bundle | Self::Storage | Self::Mirror => Roots::Elsewhere,
+            Self::Bundle | Self::Storage | Self::Mirror | Self::MirrorV1 => Roots::Elsewhere,
             Self::Layout | Self::Docker | Self::Skopeo | Self::Talos | Self::ImageMirror => {
                 Roots::Here
             }
@@ -109,6 +115,7 @@ impl std::fmt::Display for Format {
             Meaning::Layout => "OCI layout",
             Meaning::Storage => "registry storage",
             Meaning::Mirror => "oc-mirror v2 archive",
+            Meaning::MirrorV1 => "oc-mirror v1 archive",
             Meaning::Docker => "docker-archive",
             Meaning::Skopeo => "skopeo directories",
             Meaning::Talos => "Talos image cache",
@@ -223,6 +230,14 @@ pub enum Problem {
         /// Its digest.
         digest: Digest,
     },
+    /// An image that is to be made of files of the bundle is not.
+    #[error("no image is made of {reference}: {reason}")]
+    NotMade {
+        /// What it would be called, or where the files lie.
+        reference: String,
+        /// Why not.
+        reason: String,
+    },
     /// A file of the container was left out.
     #[error("{path:?} is left out: {reason}")]
     Omitted {
@@ -231,6 +246,16 @@ pub enum Problem {
         /// Why.
         reason: &'static str,
     },
+}
+
+impl Bundle {
+    /// Where that is which it needs and does not hold, in words, as far as it says.
+    #[must_use]
+    pub fn elsewhere(&self, digest: &Digest) -> Option<String> {
+        let made = self.archive.as_ref().and_then(|it| it.earlier.get(digest));
+        let made = made.map(|made| format!("in the archive of {made}"));
+        made.or_else(|| self.archive_v1.as_ref().map(|it| it.elsewhere().to_owned()))
+    }
 }
 
 /// Opens a bundle: finds out what it is and indexes what it holds.
@@ -247,7 +272,15 @@ pub fn open(path: &Path, verify: bool) -> Result<Bundle, Error> {
     let mut problems: Vec<Problem> =
         omitted.map(|it| Problem::Omitted { path: it.path, reason: it.reason }).collect();
     let edition = edition::find(&tree, verify)?;
-    let understood = understand(&tree, path, edition.is_some())?;
+    let (understood, archive_v1) = if !layout::recognise(&tree) && mirror_v1::recognise(&tree, path)
+    {
+        // The metadata says what a tag means, be the manifest in this file or not.
+        problems.retain(|it| !mirror_v1::is_mere_link(it));
+        let (understood, archive) = mirror_v1::understand(&tree)?;
+        (understood, Some(archive))
+    } else {
+        (understand(&tree, path, edition.is_some())?, None)
+    };
     problems.extend(understood.problems);
     let meaning = understood.meaning;
     let (mut index, more) =
@@ -258,7 +291,7 @@ pub fn open(path: &Path, verify: bool) -> Result<Bundle, Error> {
     problems.extend(more);
     let format = Format { container, meaning };
     let archive = (meaning == Meaning::Mirror).then(|| mirror::Archive::of(&tree, &index));
-    Ok(Bundle { path: path.to_owned(), format, edition, archive, index, problems })
+    Ok(Bundle { path: path.to_owned(), format, edition, archive, archive_v1, index, problems })
 }
 
 /// Reads the record of the bundle of ours at `path`, with its list of blobs; nothing when it has

@@ -12,6 +12,9 @@ use crate::extent::{Content, Extent, ReadAt};
 /// How many files a container may hold: several times the largest bundle foreseen.
 pub const MAX_FILES: usize = 1 << 20;
 
+/// Why a link is left out that leads to nothing.
+pub(super) const DANGLING: &str = "it is a link to no regular file of the archive";
+
 /// A file of a container that is left out, and why.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Omission {

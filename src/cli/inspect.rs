@@ -56,6 +56,9 @@ struct Inside {
     format: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     imageset: Option<Imageset>,
+    /// Which archive of oc-mirror v1 it is the first file of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    archive: Option<Archive>,
     blobs: usize,
     bytes: u64,
     references: Vec<Reference>,
@@ -88,6 +91,14 @@ struct Imageset {
     generator: String,
 }
 
+/// Which archive of oc-mirror v1 a bundle is the first file of.
+#[derive(Serialize)]
+struct Archive {
+    uid: String,
+    sequence: u64,
+    single_use: bool,
+}
+
 /// One reference.
 #[derive(Serialize)]
 struct Reference {
@@ -117,6 +128,9 @@ struct Missing {
     /// When the archive of oc-mirror was made that has it.
     #[serde(skip_serializing_if = "Option::is_none")]
     in_archive_of: Option<String>,
+    /// The same in words, as far as the bundle says it.
+    #[serde(skip)]
+    elsewhere: Option<String>,
 }
 
 pub(super) fn run(arguments: &Arguments, printer: &Printer) -> anyhow::Result<ExitStatus> {
@@ -139,6 +153,10 @@ pub(super) fn run(arguments: &Arguments, printer: &Printer) -> anyhow::Result<Ex
         let bundle = snapshot.bundle();
         let mut inside = Inside::of(bundle, fate.state == State::Waiting, &here);
         inside.problems.extend(unfinished.get(&bundle.path).map(|it| (*it).to_owned()));
+        // Of a bundle of ours the timeline says it.
+        if bundle.edition.is_none() {
+            inside.problems.extend(fate.reason.clone());
+        }
         inside
     };
     let bundles = opened.iter().zip(&fates).map(inside).collect();
@@ -183,6 +201,7 @@ impl Inside {
             created: edition.record.created.clone(),
             generator: edition.record.generator.clone(),
         });
+        let edition_v1 = bundle.archive_v1.as_ref().and_then(|it| it.edition.as_ref());
         let needs: HashSet<&Digest> =
             record.into_iter().flat_map(|it| &it.needs).map(|blob| &blob.digest).collect();
         let sparse = record.map(|it| it.sparse.clone()).unwrap_or_default();
@@ -199,7 +218,8 @@ impl Inside {
                 let earlier = bundle.archive.as_ref().and_then(|it| it.earlier.get(digest));
                 let in_archive_of = earlier.map(ToString::to_string);
                 let bytes = Some(bytes).filter(|bytes| *bytes > 0);
-                Missing { digest: digest.clone(), bytes, needed_by: Vec::new(), in_archive_of }
+                let (needed_by, elsewhere) = (Vec::new(), bundle.elsewhere(digest));
+                Missing { digest: digest.clone(), bytes, needed_by, in_archive_of, elsewhere }
             });
             entry.needed_by.extend(index.references(needed_by));
             entry.needed_by.sort_unstable();
@@ -213,6 +233,11 @@ impl Inside {
             path: bundle.path.clone(),
             format: bundle.format.to_string(),
             imageset,
+            archive: edition_v1.map(|it| Archive {
+                uid: it.uid.to_string(),
+                sequence: it.sequence,
+                single_use: it.single_use,
+            }),
             blobs: index.blobs().len(),
             bytes: bundles::bytes_of(bundle),
             references: references(index),
@@ -315,6 +340,10 @@ impl Inside {
             let (created, generator) = (printer::name(created), printer::name(generator));
             lines.push(format!("  made       {created} by {generator}"));
         }
+        if let Some(Archive { uid, sequence, single_use }) = &self.archive {
+            let alone = if *single_use { ", which stands alone" } else { "" };
+            lines.push(format!("  archive    {uid}, sequence {sequence}{alone}"));
+        }
         let (bytes, count) = (size(self.bytes), self.references.len());
         lines.push(format!("  content    {} blobs, {bytes}; {count} references", self.blobs));
         let widest = self.references.iter().map(|it| it.reference.len()).max().unwrap_or(0);
@@ -331,12 +360,12 @@ impl Inside {
             let what = format!("{blobs} blobs, {}, of what it names", size(*bytes));
             lines.push(format!("  belongs    to other parts, which hold {what}"));
         }
-        for Missing { digest, bytes, needed_by, in_archive_of } in &self.missing {
+        for Missing { digest, bytes, needed_by, elsewhere, .. } in &self.missing {
             let bytes = bytes.map_or_else(String::new, |bytes| format!(" ({})", size(bytes)));
-            let made = in_archive_of.as_ref();
-            let made = made.map_or_else(String::new, |made| format!(", in the archive of {made}"));
+            let place = elsewhere.as_ref();
+            let place = place.map_or_else(String::new, |place| format!(", {place}"));
             let needed_by = needed_by.join(", ");
-            lines.push(format!("  missing    {digest}{bytes}, needed by {needed_by}{made}"));
+            lines.push(format!("  missing    {digest}{bytes}, needed by {needed_by}{place}"));
         }
         if !self.sparse.is_empty() {
             lines.push(format!("  left out   {} manifests, on purpose", self.sparse.len()));

@@ -93,12 +93,14 @@ impl Snapshot {
     /// of blobs is shared by both.
     #[must_use]
     pub fn with_manifests(&self, manifests: impl IntoIterator<Item = (Digest, MediaType)>) -> Self {
-        let Bundle { path, format, edition, archive, index, problems } = &self.bundle;
+        let Bundle { path, format, edition, archive, archive_v1, index, problems } = &self.bundle;
         let verifies = self.verify != Verify::Never;
         let (index, more) = index.with_manifests(manifests, verifies);
         let problems = problems.iter().cloned().chain(more).collect();
-        let (path, edition, archive) = (path.clone(), edition.clone(), archive.clone());
-        let bundle = Bundle { path, format: *format, edition, archive, index, problems };
+        let (path, edition) = (path.clone(), edition.clone());
+        let (archive, archive_v1) = (archive.clone(), archive_v1.clone());
+        let bundle =
+            Bundle { path, format: *format, edition, archive, archive_v1, index, problems };
         if verifies {
             self.verdicts.take(&bundle);
         }
