@@ -13,6 +13,7 @@ use super::archives::Archives;
 use super::closure;
 use super::live::State;
 use super::snapshot::Snapshot;
+use super::workspaces::Workspaces;
 use crate::imageset::sequence::{self, Edition};
 use crate::imageset::verdict::Verdict;
 use crate::oci::{Digest, Role};
@@ -34,17 +35,17 @@ pub struct Accepted {
 pub struct Fate {
     /// Whether it is served.
     pub state: State,
-    /// Why it is not.
+    /// Why it is not, or what is odd about it.
     pub reason: Option<String>,
 }
 
-/// The files that are served until now, and the digests of their records.
+/// The files that are served until now, and the digests of their records or metadata.
 pub type Served = HashSet<(PathBuf, Digest)>;
 
 /// Judges opened bundles, those in `served` before others that they exclude.
 ///
 /// The newest sequence of an imageset lies above those it builds on, all of them in the place
-/// of the one that was given first; so does the newest archive of oc-mirror.
+/// of the one that was given first; so do the archives of oc-mirror.
 #[must_use]
 pub fn accept(open: &[Arc<Snapshot>], served: &Served) -> Accepted {
     let ours: Vec<usize> = open
@@ -89,7 +90,13 @@ pub fn accept(open: &[Arc<Snapshot>], served: &Served) -> Accepted {
             *fate = Fate { state, reason: Some(reason) };
         }
     }
-    Accepted { stacked: stack(open, &fates), fates }
+    let workspaces = Workspaces::of(open, served);
+    for (place, fate) in workspaces.fates() {
+        if let Some(known) = fates.get_mut(place) {
+            *known = fate;
+        }
+    }
+    Accepted { stacked: stack(open, &fates, &workspaces), fates }
 }
 
 fn edition(snapshot: &Arc<Snapshot>, served: &Served) -> Option<Edition> {
@@ -98,10 +105,12 @@ fn edition(snapshot: &Arc<Snapshot>, served: &Served) -> Option<Edition> {
     Some(Edition { served, ..Edition::of(&edition.record, &edition.digest) })
 }
 
-/// What tells a bundle of an imageset from any other, until its file changes.
-fn key(snapshot: &Snapshot) -> Option<(PathBuf, Digest)> {
+/// What tells a bundle in sequence from any other, until its file changes.
+pub(super) fn key(snapshot: &Snapshot) -> Option<(PathBuf, Digest)> {
     let bundle = snapshot.bundle();
-    Some((bundle.path.clone(), bundle.edition.as_ref()?.digest.clone()))
+    let ours = bundle.edition.as_ref().map(|it| &it.digest);
+    let theirs = || Some(&bundle.archive_v1.as_ref()?.edition.as_ref()?.digest);
+    Some((bundle.path.clone(), ours.or_else(theirs)?.clone()))
 }
 
 impl Accepted {
@@ -113,17 +122,25 @@ impl Accepted {
 }
 
 /// Puts what is live into its order.
-fn stack(open: &[Arc<Snapshot>], fates: &[Fate]) -> Vec<Arc<Snapshot>> {
+fn stack(
+    open: &[Arc<Snapshot>],
+    fates: &[Fate],
+    workspaces: &Workspaces<'_>,
+) -> Vec<Arc<Snapshot>> {
     let mut first_of: HashMap<Option<Uuid>, usize> = HashMap::new();
     let archives = Archives::of(open);
-    let live = open.iter().zip(fates).filter(|(_, fate)| fate.state == State::Live);
+    let all = open.iter().zip(fates).enumerate();
+    let live = all.filter(|(_, (_, fate))| fate.state == State::Live);
     let mut stacked: Vec<_> = live
-        .enumerate()
         .map(|(place, (snapshot, _))| {
             let record = snapshot.bundle().edition.as_ref().map(|it| &it.record);
             if let Some((age, part)) = archives.age(snapshot) {
                 let place = *first_of.entry(None).or_insert(place);
                 return ((place, age, part), Arc::clone(snapshot));
+            }
+            if let Some(edition) = workspaces.edition(place) {
+                let first = *first_of.entry(Some(edition.uid)).or_insert(place);
+                return ((first, u64::MAX - edition.sequence, 0), Arc::clone(snapshot));
             }
             let place = record.map_or(place, |it| *first_of.entry(Some(it.id)).or_insert(place));
             let age = record.map_or(0, |it| u64::MAX - it.sequence);
@@ -224,11 +241,10 @@ pub fn incomplete(stacked: &[Arc<Snapshot>]) -> BTreeMap<PathBuf, String> {
         let named = index.elsewhere().iter().map(|it| (&it.digest, it.size));
         let missing = absent.chain(named).filter(|(digest, _)| !held(digest));
         let missing: BTreeMap<_, _> = missing.collect();
-        let archive = snapshot.bundle().archive.as_ref();
         let missing = missing.into_iter().map(|(digest, size)| {
-            let made = archive.and_then(|it| it.earlier.get(digest));
-            let earlier = made.map(|made| format!(", in the archive of {made}"));
-            (digest, size, earlier.unwrap_or_default())
+            let place = snapshot.bundle().elsewhere(digest);
+            let place = place.map(|place| format!(", {place}"));
+            (digest, size, place.unwrap_or_default())
         });
         Some((snapshot.bundle().path.clone(), in_words(missing.collect(), &[snapshot])?))
     };

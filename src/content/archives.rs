@@ -17,7 +17,7 @@ use super::snapshot::Snapshot;
 pub struct Archives(BTreeMap<Key, Known>);
 
 /// The directory of files, and their names without their numbers.
-type Key = (Option<PathBuf>, String);
+pub(super) type Key = (Option<PathBuf>, String);
 
 /// What the files of one archive say; of more than one, if they were put together.
 #[derive(Debug, Default)]
@@ -76,7 +76,8 @@ impl Archives {
     }
 }
 
-fn key(snapshot: &Snapshot) -> Key {
+/// What the files of an archive have in common.
+pub(super) fn key(snapshot: &Snapshot) -> Key {
     let path = &snapshot.bundle().path;
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let stem = name.strip_suffix(".tar").unwrap_or(&name);

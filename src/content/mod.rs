@@ -9,6 +9,7 @@ pub mod live;
 pub mod memory;
 pub mod adoption;
 pub mod archives;
+mod workspaces;
 pub mod acceptance;
 mod finder;
 pub mod shelf;

@@ -115,7 +115,7 @@ impl Shelf {
         let bundles: Vec<Status> = order.into_iter().filter_map(status).collect();
         let source = Overlay::new(stacked, self.options.strict_repositories);
         let ambiguous = source.ambiguous();
-        self.say(&bundles);
+        self.say(&bundles, &fates);
         self.say_ambiguous(&ambiguous);
         Served { source, bundles, ambiguous: ambiguous.len() }
     }
@@ -136,17 +136,22 @@ impl Shelf {
     }
 
     /// Logs how files fare, if that is news. Why one cannot be opened was said at once.
-    fn say(&mut self, bundles: &[Status]) {
+    fn say(&mut self, bundles: &[Status], fates: &BTreeMap<PathBuf, Fate>) {
         let before = self.said.take().unwrap_or_default();
         let mut said = BTreeMap::new();
         for Status { path, state, notes, .. } in bundles {
             let shown = path.display();
-            let reason = notes.first().filter(|_| *state != State::Live).cloned();
+            // Of one that is live only what is odd about it: what it lacks stands beside it.
+            let odd = fates.get(path).and_then(|fate| fate.reason.as_ref());
+            let reason = if *state == State::Live { odd } else { notes.first() }.cloned();
             let now = (*state, reason);
             let opened = self.entries.get(path).is_some_and(|entry| entry.opened.is_ok());
             if opened && before.get(path) != Some(&now) {
                 let reason = now.1.as_deref().unwrap_or_default();
                 match state {
+                    State::Live if !reason.is_empty() => {
+                        tracing::warn!(bundle = %shown, "{shown} is live: {reason}");
+                    }
                     State::Live if before.get(path).is_some_and(|it| it.0 == State::Live) => {}
                     State::Live => tracing::info!(bundle = %shown, "{shown} is live"),
                     State::Waiting => tracing::info!(bundle = %shown, "{shown} waits: {reason}"),
@@ -207,17 +212,18 @@ impl Shelf {
     }
 }
 
-fn status(entry: &Entry, fate: Option<&Fate>, path: PathBuf) -> Status {
+fn status(entry: &Entry, judged: Option<&Fate>, path: PathBuf) -> Status {
     let snapshot = entry.opened.as_ref();
     let edition = snapshot.ok().and_then(|it| it.bundle().edition.as_ref());
     let imageset = edition.map(|edition| Edition::of(&edition.record));
-    let fate = snapshot.err().or(fate).filter(|fate| fate.state != State::Live);
+    let fate = snapshot.err().or(judged).filter(|fate| fate.state != State::Live);
     if let Some(Fate { state, reason }) = fate {
         let notes = reason.iter().cloned().collect();
         return Status { path, imageset, state: *state, notes, damaged: Findings::default() };
     }
     let problems = snapshot.iter().flat_map(|snapshot| &snapshot.bundle().problems);
-    let notes = problems.map(ToString::to_string).collect();
+    let odd = judged.and_then(|fate| fate.reason.clone());
+    let notes = odd.into_iter().chain(problems.map(ToString::to_string)).collect();
     let damaged = snapshot.map(|snapshot| snapshot.findings().clone()).unwrap_or_default();
     Status { path, imageset, state: State::Live, notes, damaged }
 }

@@ -1,9 +1,10 @@
-//! Archives of oc-mirror v1: under both names, and with the images that oc-mirror makes
+//! Archives of oc-mirror v1: under both names, in sequence, and with the images that oc-mirror makes
 //! only when it pushes.
 
 mod catalog;
 mod graph;
 mod hostile;
+mod sequences;
 
 use std::fs;
 use std::io::Read as _;
@@ -20,6 +21,7 @@ use crate::fixtures::real::real;
 use crate::spec::wire;
 
 const FIRST: &str = "oc-mirror/v1/mirror_seq1_000000.tar";
+const SECOND: &str = "oc-mirror/v1/mirror_seq2_000000.tar";
 const OPERATORS: &str = "oc-mirror/v1-operators/mirror_seq1_000000.tar";
 const METADATA: &str = "publish/.metadata.json";
 const UID: &str = "75e0ae15-9009-4711-896c-d88065c49165";
