@@ -15,7 +15,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::index::Root;
+use super::index::{Root, UNTYPED};
 use super::tree::{Stored, Tree};
 use super::{Error, Meaning, Problem, Understood};
 use crate::oci::{Algorithm, Descriptor, Digest, MediaType, Name, Repository, Tag};
@@ -24,8 +24,6 @@ use crate::oci::{Algorithm, Descriptor, Digest, MediaType, Name, Repository, Tag
 pub(super) const TREE: &str = "docker/registry/v2/";
 /// The largest link read, in bytes: a digest has 71 or 135.
 const MAX_LINK_SIZE: u64 = 256;
-/// What the type of a manifest is said to be: nobody says it but the manifest itself.
-const UNTYPED: &str = "application/octet-stream";
 
 /// Whether a storage tree lies somewhere in a container.
 #[must_use]

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
+use super::assembly::assemble;
 use super::snapshot::Snapshot;
 use crate::oci::{Digest, MediaType};
 
@@ -22,6 +23,7 @@ const UNORDERED: u64 = 0;
 /// Reads each such manifest once, which may wait for the disk; bundles without any stay the same.
 #[must_use]
 pub fn adopt(mut open: Vec<Arc<Snapshot>>) -> Vec<Arc<Snapshot>> {
+    assemble(&mut open);
     // What is read may name more. Each round reads at least one that was not, or is the last.
     loop {
         let named = named(&open);

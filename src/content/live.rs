@@ -7,6 +7,7 @@ use arc_swap::ArcSwap;
 use serde::{Serialize, Serializer};
 use uuid::Uuid;
 
+use crate::bundle::mirror_v1;
 use crate::imageset::record::{Part, Record};
 
 /// Holds what is served now and swaps it whole.
@@ -67,6 +68,13 @@ impl Edition {
     pub fn of(record: &Record) -> Self {
         let Record { id, name, sequence, part, .. } = record;
         Self { id: *id, name: name.clone(), sequence: *sequence, part: part.clone() }
+    }
+
+    /// The edition of an archive of oc-mirror v1, whose workspaces have no names.
+    #[must_use]
+    pub fn of_oc_mirror(edition: &mirror_v1::Edition) -> Self {
+        let mirror_v1::Edition { uid, sequence, .. } = edition;
+        Self { id: *uid, name: "oc-mirror".to_owned(), sequence: *sequence, part: None }
     }
 }
 

@@ -7,6 +7,7 @@ pub mod overlay;
 pub mod ambiguity;
 pub mod live;
 pub mod memory;
+mod assembly;
 pub mod adoption;
 pub mod archives;
 mod workspaces;

@@ -214,8 +214,10 @@ impl Shelf {
 
 fn status(entry: &Entry, judged: Option<&Fate>, path: PathBuf) -> Status {
     let snapshot = entry.opened.as_ref();
-    let edition = snapshot.ok().and_then(|it| it.bundle().edition.as_ref());
-    let imageset = edition.map(|edition| Edition::of(&edition.record));
+    let bundle = snapshot.ok().map(|it| it.bundle());
+    let ours = bundle.and_then(|it| it.edition.as_ref()).map(|it| Edition::of(&it.record));
+    let theirs = bundle.and_then(|it| it.archive_v1.as_ref()?.edition.as_ref());
+    let imageset = ours.or_else(|| theirs.map(Edition::of_oc_mirror));
     let fate = snapshot.err().or(judged).filter(|fate| fate.state != State::Live);
     if let Some(Fate { state, reason }) = fate {
         let notes = reason.iter().cloned().collect();

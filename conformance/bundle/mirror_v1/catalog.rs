@@ -136,8 +136,8 @@ fn podman_runs_what_is_in_a_filtered_catalog() {
     assert_eq!(command.trim(), "[serve /configs]");
 }
 
-/// The members of a catalog whose original is this content, under the name `original`.
-fn members(place: &str, content: &Content, filtered: Option<&str>) -> Vec<(String, Vec<u8>)> {
+/// The members of a catalog whose original is this content.
+fn members(place: &str, content: &Content, filtered: &str) -> Vec<(String, Vec<u8>)> {
     let index = json!({"schemaVersion": 2, "manifests":
         content.references().map(|(_, it)| it.json()).collect::<Vec<Value>>()});
     let mut members =
@@ -146,8 +146,8 @@ fn members(place: &str, content: &Content, filtered: Option<&str>) -> Vec<(Strin
         let hex = digest.strip_prefix("sha256:").unwrap();
         members.push((format!("catalogs/{place}/layout/blobs/sha256/{hex}"), bytes.to_vec()));
     }
-    let filtered = filtered.map(|it| it.as_bytes().to_vec());
-    members.extend(filtered.map(|it| (format!("catalogs/{place}/index/index.json"), it)));
+    let filtered = filtered.as_bytes().to_vec();
+    members.push((format!("catalogs/{place}/index/index.json"), filtered));
     members
 }
 
@@ -161,24 +161,22 @@ fn catalogs_of_every_kind_and_name() {
     let amd64 = plain().docker().add(&mut list);
     let list_of_one = docker_list(&mut list, &[amd64]);
     list.tag("quay.io/x/y:v1", &list_of_one);
-    let mut original = Content::default();
-    let untouched = small(&mut original, "quay.io/x/y:v1", b"untouched");
+    let original = digest(b"the original");
     let mut metadata = metadata(&Content::default(), UID, 1);
     metadata["pastMirror"]["mirror"]["operators"] =
         json!([{"catalog": "quay.io/src/two:v2", "targetCatalog": "my/two", "targetTag": "v9"}]);
-    let by_digest = format!("quay.io/src/three/{untouched}");
+    let by_digest = format!("quay.io/src/three/{original}");
     let work = tempfile::tempdir().unwrap();
     let file = work.path().join("mirror_seq1_000000.tar");
     let all = [
-        members("quay.io/src/one/v1", &one, Some("one")),
-        members("quay.io/my/two/v9", &list, Some("two")),
-        members(&by_digest, &one, Some("three")),
-        members("quay.io/src/four/v4", &original, None),
+        members("quay.io/src/one/v1", &one, "one"),
+        members("quay.io/my/two/v9", &list, "two"),
+        members(&by_digest, &one, "three"),
     ];
     archive(&file, &metadata, all.concat());
     let site = serve(&[&file]);
     assert_eq!(notes(&site, &file), [""; 0]);
-    let three = &untouched.strip_prefix("sha256:").unwrap()[..6];
+    let three = &original.strip_prefix("sha256:").unwrap()[..6];
     for (repository, tag, content) in [
         ("src/one", "v1", "one"),
         ("quay.io/src/one", "v1", "one"),
@@ -195,21 +193,19 @@ fn catalogs_of_every_kind_and_name() {
         let layer = found["layers"][2]["mediaType"].as_str().unwrap();
         assert_eq!(layer, "application/vnd.docker.image.rootfs.diff.tar", "{repository}");
     }
-    // Without content of its own it is what its source has.
-    assert_eq!(resolve(&site, "src/four", "v4"), Some(untouched));
 }
 
 #[test]
 fn catalogs_that_cannot_be_made_are_told_and_the_rest_is_served() {
     let mut content = Content::default();
     small(&mut content, "quay.io/x/y:v1", b"it");
-    let whole = members("quay.io/src/one/v1", &content, Some("one"));
+    let whole = members("quay.io/src/one/v1", &content, "one");
     let manifest = &content.named("quay.io/x/y:v1").digest;
     let hex = manifest.strip_prefix("sha256:").unwrap();
     let mut other = Content::default();
     let app = small(&mut other, "quay.io/lab/app:v1", b"app");
     type Change<'a> = &'a dyn Fn(&mut (String, Vec<u8>));
-    let cases: [(&str, Change<'_>, &str); 6] = [
+    let cases: [(&str, Change<'_>, &str); 7] = [
         (
             "damaged",
             &|(path, bytes)| {
@@ -238,6 +234,11 @@ fn catalogs_that_cannot_be_made_are_told_and_the_rest_is_served() {
             },
             "index.json",
         ),
+        (
+            "no content",
+            &|(path, _)| *path = path.replace("index/index.json", "index/x"),
+            "its content",
+        ),
         ("no image", &|(path, _)| *path = path.replace("/one/v1/", "/one/%/"), "names no image"),
         (
             "empty",
@@ -246,7 +247,7 @@ fn catalogs_that_cannot_be_made_are_told_and_the_rest_is_served() {
                     *bytes = br#"{"schemaVersion":2,"manifests":[]}"#.to_vec();
                 }
             },
-            "none of its platforms is here",
+            "it has no platforms",
         ),
     ];
     let work = tempfile::tempdir().unwrap();
@@ -260,5 +261,34 @@ fn catalogs_that_cannot_be_made_are_told_and_the_rest_is_served() {
         assert!(said.contains("no image is made of ") && said.contains(expected), "{what}: {said}");
         assert_eq!(resolve(&site, "src/one", "v1"), None, "{what}");
         assert_eq!(resolve(&site, "lab/app", "v1").as_ref(), Some(&app), "{what}");
+    }
+}
+
+#[test]
+fn a_catalog_may_lie_across_the_files_of_an_archive() {
+    let mut content = Content::default();
+    let platforms = ["amd64", "arm64"]
+        .map(|it| image(it).layer(files(&[("bin/opm", it.as_bytes())])).add(&mut content));
+    let index = content.index(&platforms);
+    content.tag("quay.io/x/y:v1", &index);
+    let metadata = metadata(&Content::default(), UID, 1);
+    let members = members("quay.io/src/one/v1", &content, "filtered");
+    let work = tempfile::tempdir().unwrap();
+    let whole = work.path().join("whole.tar");
+    archive(&whole, &metadata, members.clone());
+    let expected = walk(&serve(&[&whole]), "src/one", "v1");
+    let [one, two] = [0, 1].map(|it| work.path().join(format!("mirror_seq1_00000{it}.tar")));
+    for cut in 0..members.len() {
+        archive(&one, &metadata, members[..cut].to_vec());
+        crate::bundle::pack(&two, &members[cut..]);
+        for order in [[&one, &two], [&two, &one]] {
+            let site = serve(&order.map(std::path::PathBuf::as_path));
+            assert_eq!(walk(&site, "src/one", "v1"), expected, "{cut}");
+            assert_eq!(notes(&site, &one), [""; 0], "{cut}");
+        }
+        if cut > 0 {
+            let site = serve(&[&one]);
+            assert!(notes(&site, &one).join("\n").contains("no image is made of "), "{cut}");
+        }
     }
 }

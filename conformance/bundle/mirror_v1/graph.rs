@@ -102,3 +102,32 @@ fn graph_data_without_what_it_needs_is_told() {
         assert_eq!(resolve(&site, IMAGE, "latest"), None, "{what}");
     }
 }
+
+#[test]
+fn graph_data_of_a_later_sequence_is_put_on_the_image_of_an_earlier_one() {
+    let (base, work) = (base(), tempfile::tempdir().unwrap());
+    let mut app = Content::default();
+    small(&mut app, "quay.io/lab/app:v2", b"app");
+    let [one, two] = [1, 2].map(|it| work.path().join(format!("mirror_seq{it}_000000.tar")));
+    let hex = |bytes: &[u8]| digest(bytes)[7..].to_owned();
+    let first = metadata(&base, UID, 1);
+    archive(&one, &first, [data(&hex(b"one")), blobs(&base, &[])].concat());
+    let older = resolve(&serve(&[&one]), IMAGE, "latest").unwrap();
+    // The image itself did not change, and is not carried again.
+    let mut second = metadata(&app, UID, 2);
+    second["pastAssociations"] = first["pastMirror"]["associations"].clone();
+    archive(&two, &second, [data(&hex(b"two")), blobs(&app, &[])].concat());
+    let alone = serve(&[&two]);
+    assert!(notes(&alone, &two).join("\n").contains("an earlier sequence"));
+    assert_eq!(resolve(&alone, IMAGE, "latest"), None);
+    let mut made = Vec::new();
+    for order in [[&one, &two], [&two, &one]] {
+        let site = serve(&order.map(std::path::PathBuf::as_path));
+        made.push(walk(&site, IMAGE, "latest"));
+        for file in order {
+            assert_eq!(notes(&site, file), [""; 0]);
+        }
+    }
+    assert_eq!(made[0], made[1]);
+    assert_ne!(made[0], older, "the newest says what the tag means");
+}

@@ -119,6 +119,9 @@ fn images_have_the_names_that_oc_mirror_gives_and_those_of_their_sources() {
         assert_eq!(at_source.as_deref(), Some(digest), "{repository}");
     }
     assert_eq!(notes(&site, &file), [""; 0]);
+    let ready = wire::get(site.address(), "/readyz").json();
+    let edition = json!({"id": UID, "name": "oc-mirror", "sequence": 1});
+    assert_eq!(ready["bundles"][0]["imageset"], edition);
     let inspected = inspect(&[&file]);
     for line in [
         "mirror_seq1_000000.tar: oc-mirror v1 archive (tar)\n".to_owned(),

@@ -15,6 +15,9 @@ use super::Problem;
 use super::tree::Stored;
 use crate::oci::{Descriptor, Digest, MediaType, Name, Role, Tag};
 
+/// What the type of a manifest is said to be that nobody says it of but the manifest itself.
+pub(super) const UNTYPED: &str = "application/octet-stream";
+
 /// A blob's place in the table of its bundle; behind them, that of a manifest named here and
 /// held elsewhere.
 pub type Ordinal = u32;
@@ -214,6 +217,33 @@ impl ContentIndex {
     #[must_use]
     pub fn unreadable(&self) -> &[Ordinal] {
         &self.unreadable
+    }
+
+    /// What the bundle was made to carry.
+    #[must_use]
+    pub fn roots(&self) -> Vec<Root> {
+        let mut roots = Vec::new();
+        for (name, repository) in &self.names {
+            let tagged = repository.tags.iter().map(|(tag, place)| (Some(tag.clone()), *place));
+            for (tag, place) in tagged.chain(repository.untagged().map(|place| (None, place))) {
+                let descriptor = self.describe(place);
+                roots.extend(descriptor.map(|it| Root { name: name.clone(), tag, descriptor: it }));
+            }
+        }
+        roots
+    }
+
+    /// What stands at a place: of a manifest here its type, else what is said of it.
+    fn describe(&self, place: Ordinal) -> Option<Descriptor> {
+        let digest = self.digest(place)?.clone();
+        if let Some((_, stored)) = self.blob(place) {
+            let media_type = self.media_type(place).cloned();
+            let media_type = media_type.or_else(|| UNTYPED.parse().ok())?;
+            return Some(Descriptor::new(media_type, digest, stored.length()));
+        }
+        let at = self.elsewhere.binary_search_by(|it| it.digest.cmp(&digest)).ok()?;
+        let Elsewhere { media_type, size, .. } = self.elsewhere.get(at)?;
+        Some(Descriptor::new(media_type.clone(), digest, *size))
     }
 
     /// The same index after these blobs were read as manifests too: other bundles of the

@@ -86,20 +86,13 @@ impl Catalogs {
         let bytes = read(tree, &path, MAX_LAYOUT_SIZE).map_err(text)?;
         let index = oci::Index::parse(&bytes).map_err(|error| text(error.into()))?;
         let blobs = parts.blobs();
-        let made = match parts.content {
-            // It was carried as its source has it.
-            None => image(&blobs, &[], &index.manifests)?,
-            Some(content) => {
-                let layers =
-                    [layer::without(CONFIGS), layer::holding(CONFIGS, "index.json", content)];
-                let layers = layers.into_iter().collect::<Result<Vec<_>, _>>();
-                let layers = layers.map_err(|error| Fault::Text(error.to_string()))?;
-                let made = image(&blobs, &layers, &index.manifests)?;
-                self.blobs.extend(layers.into_iter().map(|it| (it.digest, it.stored)));
-                made
-            }
-        };
-        let (descriptor, made) = made;
+        // What its source has would be another image under the same name.
+        let content = parts.content.ok_or("its content, index/index.json, is not here")?;
+        let layers = [layer::without(CONFIGS), layer::holding(CONFIGS, "index.json", content)];
+        let layers = layers.into_iter().collect::<Result<Vec<_>, _>>();
+        let layers = layers.map_err(|error| Fault::Text(error.to_string()))?;
+        let (descriptor, made) = image(&blobs, &layers, &index.manifests)?;
+        self.blobs.extend(layers.into_iter().map(|it| (it.digest, it.stored)));
         self.blobs.extend(blobs);
         self.blobs.extend(made);
         self.roots.extend(names.into_iter().map(|(name, tag)| Root {
@@ -118,9 +111,6 @@ fn image(
     of: &[Descriptor],
 ) -> Result<(Descriptor, Vec<(Digest, Stored)>), Fault> {
     let configure = |config: &mut Map<String, Value>| {
-        if layers.is_empty() {
-            return;
-        }
         let labels = config.entry("Labels").or_insert_with(|| json!({}));
         if !labels.is_object() {
             *labels = json!({});
@@ -130,7 +120,8 @@ fn image(
         }
         config.insert("Cmd".to_owned(), json!(["serve", format!("/{CONFIGS}")]));
     };
-    let mut maker = Maker::new(blobs, layers, &configure);
+    let held = |digest: &Digest| blobs.get(digest).cloned();
+    let mut maker = Maker::new(&held, layers, &configure);
     let descriptor = maker.image(of)?;
     Ok((descriptor, maker.made))
 }

@@ -10,7 +10,7 @@
 //! at every opening.
 //! <https://github.com/openshift/oc-mirror/blob/main/v1/pkg/cli/mirror/cincinnati_graph_image.go>
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::io::{self, Read};
 
 use base64::Engine as _;
@@ -21,16 +21,15 @@ use serde_json::{Map, Value, json};
 
 use super::image::{Fault, Maker};
 use super::layer;
-use super::metadata::Metadata;
 use super::names::nowhere;
 use crate::bundle::index::Root;
-use crate::bundle::storage;
 use crate::bundle::tree::{Stored, Tree, clean};
-use crate::oci::{Descriptor, Digest, Reference};
+use crate::bundle::{Error, storage};
+use crate::oci::Digest;
 
 /// The graph data.
-const DATA: &str = "cincinnati/cincinnati-graph-data.tar.gz";
-const SIGNATURES: &str = "release-signatures/";
+pub(super) const DATA: &str = "cincinnati/cincinnati-graph-data.tar.gz";
+pub(super) const SIGNATURES: &str = "release-signatures/";
 /// What the image is called.
 pub(super) const IMAGE: &str = "openshift/graph-image";
 const TAG: &str = "latest";
@@ -42,30 +41,31 @@ const COMMAND: &str = "exec cp -rp /var/lib/cincinnati-graph-data/* /var/lib/cin
 const MAX_SIZE: usize = 32 << 20;
 /// The largest signature file that is read, in bytes.
 const MAX_SIGNATURE_SIZE: u64 = 1 << 20;
-/// The registry of the images that oc-mirror puts it on, and how their repositories begin.
-const BASE: (&str, &str) = ("registry.access.redhat.com", "ubi");
-
 /// The image, and the documents and layers that were made for it.
 pub(super) struct Graph {
     pub(super) root: Root,
     pub(super) blobs: Vec<(Digest, Stored)>,
 }
 
-/// Makes the image of the graph data, if there is any; `blobs` are those of the archive.
+/// Makes the image of the graph data, if there is any, on one of `bases`; `held` are the blobs at
+/// hand.
 pub(super) fn make(
     tree: &Tree,
-    metadata: &Metadata,
-    blobs: &HashMap<Digest, Stored>,
+    bases: &[Digest],
+    held: &dyn Fn(&Digest) -> Option<Stored>,
 ) -> Result<Option<Graph>, Fault> {
     let Some(data) = tree.get(DATA) else { return Ok(None) };
-    let base = base(metadata).ok_or_else(|| {
-        let (registry, repository) = BASE;
-        Fault::Text(format!("the image that it is made on, {registry}/{repository}…, is not named"))
-    })?;
-    if !blobs.contains_key(&base.digest) {
-        let reason = "the image that it is made on is in another file or an earlier sequence";
-        return Err(Fault::from(reason));
-    }
+    let Some(base) = bases.iter().find(|base| held(base).is_some()) else {
+        return Err(Fault::from(if bases.is_empty() {
+            "the image that it is made on, registry.access.redhat.com/ubi…, is not named"
+        } else {
+            "the image that it is made on is in another file or an earlier sequence"
+        }));
+    };
+    let (Ok(repository), Ok(tag)) = (IMAGE.parse(), TAG.parse()) else { return Ok(None) };
+    let name = nowhere(repository);
+    let text = |error: Error| Fault::Text(error.to_string());
+    let base = storage::root(name.clone(), None, base.clone()).map_err(text)?.descriptor;
     let text = |error: io::Error| Fault::Text(format!("{DATA}: {error}"));
     let mut files = unpack(data).map_err(text)?;
     sign(tree, &mut files);
@@ -74,27 +74,12 @@ pub(super) fn make(
         config.remove("Entrypoint");
         config.insert("Cmd".to_owned(), json!(["/bin/bash", "-c", COMMAND]));
     };
-    let mut maker = Maker::new(blobs, &layers, &configure);
+    let mut maker = Maker::new(held, &layers, &configure);
     let descriptor = maker.image(&[base])?;
     let mut made = maker.made;
     made.extend(layers.into_iter().map(|it| (it.digest, it.stored)));
-    let (Ok(repository), Ok(tag)) = (IMAGE.parse(), TAG.parse()) else { return Ok(None) };
-    let root = Root { name: nowhere(repository), tag: Some(tag), descriptor };
+    let root = Root { name, tag: Some(tag), descriptor };
     Ok(Some(Graph { root, blobs: made }))
-}
-
-/// The image that the data is put on.
-fn base(metadata: &Metadata) -> Option<Descriptor> {
-    let (registry, repository) = BASE;
-    let image = metadata.images.iter().find(|image| {
-        let source: Option<Reference> = image.name.parse().ok();
-        source.is_some_and(|source| {
-            let path = source.repository.as_str();
-            source.registry.as_str() == registry && path.starts_with(repository)
-        }) && image.tag == TAG
-    });
-    let digest = image?.digest.clone()?;
-    Some(storage::root(nowhere(IMAGE.parse().ok()?), None, digest).ok()?.descriptor)
 }
 
 /// The files of the graph data, as far as they have names that can be kept.

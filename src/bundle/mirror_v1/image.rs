@@ -28,7 +28,7 @@ pub(super) struct Layer {
 /// Puts layers on top of images.
 pub(super) struct Maker<'a> {
     /// Where the blobs of the images are.
-    blobs: &'a HashMap<Digest, Stored>,
+    blobs: &'a dyn Fn(&Digest) -> Option<Stored>,
     layers: &'a [Layer],
     /// What becomes of the `config` of a configuration.
     configure: &'a dyn Fn(&mut Map<String, Value>),
@@ -40,7 +40,7 @@ pub(super) struct Maker<'a> {
 
 impl<'a> Maker<'a> {
     pub(super) fn new(
-        blobs: &'a HashMap<Digest, Stored>,
+        blobs: &'a dyn Fn(&Digest) -> Option<Stored>,
         layers: &'a [Layer],
         configure: &'a dyn Fn(&mut Map<String, Value>),
     ) -> Self {
@@ -104,7 +104,7 @@ impl<'a> Maker<'a> {
         for child in listed {
             let Ok(mut child) = serde_json::from_value::<Descriptor>(child) else { continue };
             let is_platform = child.platform.as_ref().is_none_or(|it| it.os != "unknown");
-            if !is_platform || !self.blobs.contains_key(&child.digest) {
+            if !is_platform {
                 continue;
             }
             let made = self.make(&child, depth + 1)?;
@@ -114,7 +114,7 @@ impl<'a> Maker<'a> {
             manifests.push(serde_json::to_value(child).map_err(|it| Fault::Text(it.to_string()))?);
         }
         if manifests.is_empty() {
-            return Err(Fault::from("none of its platforms is here"));
+            return Err(Fault::from("it has no platforms"));
         }
         object.insert("manifests".to_owned(), manifests.into());
         self.add(document, media_type)
@@ -179,7 +179,7 @@ impl<'a> Maker<'a> {
     }
 
     fn read(&self, digest: &Digest) -> Result<Vec<u8>, Fault> {
-        let stored = self.blobs.get(digest);
+        let stored = (self.blobs)(digest);
         let stored = stored.ok_or_else(|| Fault::Text(format!("{digest} is not here")))?;
         let read = stored.open().and_then(|content| content.read_all(MAX_MANIFEST_SIZE));
         let bytes = read.map_err(|error| Fault::Text(format!("{digest}: {error}")))?;

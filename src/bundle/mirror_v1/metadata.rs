@@ -23,6 +23,10 @@ const MAX_DIGESTS: usize = 1 << 12;
 const MAX_CATALOGS: usize = 1 << 10;
 /// The longest word that is kept, in bytes: a reference has less.
 const MAX_WORD: usize = 1024;
+/// How the names of the images begin that oc-mirror puts graph data on, and their tag.
+const BASES: (&str, &str) = ("registry.access.redhat.com/ubi", "latest");
+/// How many of them are kept.
+const MAX_BASES: usize = 64;
 /// What oc-mirror calls a release.
 const RELEASE: &str = "ocpRelease";
 /// What oc-mirror calls an image that was asked for by name.
@@ -43,6 +47,8 @@ pub struct Metadata {
     pub asked_for: Vec<String>,
     /// The catalogs that were asked for.
     pub catalogs: Vec<Catalog>,
+    /// The images that graph data may be put on, of this archive and of all before it.
+    pub graph_bases: Vec<Digest>,
 }
 
 /// An image, or one platform of it.
@@ -90,8 +96,11 @@ impl Metadata {
     /// When that is no metadata, or has more images than an archive may have.
     pub fn read(from: impl Read) -> Result<Self, serde_json::Error> {
         let mut values = serde_json::Deserializer::from_reader(BufReader::new(from));
-        let Document { uid, single_use, past_mirror } = Document::deserialize(&mut values)?;
+        let Document { uid, single_use, past_mirror, past_associations } =
+            Document::deserialize(&mut values)?;
         let Past { sequence, mirror, associations } = past_mirror;
+        let bases = associations.0.iter().filter_map(Association::base).take(MAX_BASES);
+        let graph_bases = bases.chain(past_associations.0).collect();
         let asked_for = mirror.additional_images.0.into_iter().map(|it| it.name.0);
         Ok(Self {
             uid,
@@ -100,6 +109,7 @@ impl Metadata {
             images: associations.0.into_iter().map(Image::of).collect(),
             asked_for: asked_for.collect(),
             catalogs: mirror.operators.0,
+            graph_bases,
         })
     }
 }
@@ -126,6 +136,8 @@ struct Document {
     #[serde(default)]
     single_use: bool,
     past_mirror: Past,
+    #[serde(default)]
+    past_associations: Bases,
 }
 
 #[derive(Deserialize)]
@@ -164,6 +176,13 @@ struct Association {
 }
 
 impl Association {
+    /// Its digest, if graph data may be put on it.
+    fn base(&self) -> Option<Digest> {
+        let (begins, tag) = BASES;
+        let is_base = self.name.0.starts_with(begins) && self.tag_symlink.0 == tag;
+        is_base.then(|| self.id.0.parse().ok())?
+    }
+
     /// What an image of this name is, without the digests that are none.
     fn digests(words: List<Word, MAX_DIGESTS>) -> Vec<Digest> {
         words.0.into_iter().filter_map(|it| it.0.parse().ok()).collect()
@@ -214,6 +233,39 @@ impl<'de, T: Deserialize<'de>, const MAX: usize> Visitor<'de> for Elements<T, MA
             elements.push(element);
         }
         Ok(List(elements))
+    }
+}
+
+/// Of all images that were ever carried those that graph data may be put on.
+#[derive(Default)]
+struct Bases(Vec<Digest>);
+
+impl<'de> Deserialize<'de> for Bases {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Ever)
+    }
+}
+
+/// Keeps nothing else of a list that grows with every archive.
+struct Ever;
+
+impl<'de> Visitor<'de> for Ever {
+    type Value = Bases;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list")
+    }
+
+    fn visit_unit<E>(self) -> Result<Bases, E> {
+        Ok(Bases::default())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Bases, A::Error> {
+        let mut bases = Vec::new();
+        while let Some(association) = list.next_element::<Association>()? {
+            bases.extend(association.base().filter(|_| bases.len() < MAX_BASES));
+        }
+        Ok(Bases(bases))
     }
 }
 

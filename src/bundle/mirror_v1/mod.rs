@@ -16,12 +16,14 @@ mod catalog;
 mod graph;
 mod image;
 mod layer;
+mod made;
 pub mod metadata;
 mod names;
 
 use std::collections::{HashMap, HashSet};
 use std::io::{self, Read};
 use std::path::Path;
+use std::sync::Arc;
 
 use uuid::Uuid;
 
@@ -29,8 +31,9 @@ use super::index::Root;
 use super::tree::{self, Stored, Tree};
 use super::{Error, Meaning, Problem, Understood, loose};
 use crate::extent::Content;
-use crate::oci::{Algorithm, Digest, Hasher, Tag};
-use catalog::Catalogs;
+use crate::oci::{Algorithm, Digest, Hasher, Name, Tag};
+pub use made::assemble;
+use made::{Made, Parts};
 use metadata::Metadata;
 
 const METADATA: &str = "publish/.metadata.json";
@@ -52,6 +55,12 @@ pub struct Archive {
     pub edition: Option<Edition>,
     /// What its images consist of and is not in this file, sorted.
     pub needs: Vec<Digest>,
+    /// What further images are made of.
+    parts: Arc<Parts>,
+    /// The names of those that were made.
+    made: Vec<(Name, Option<Tag>)>,
+    /// Of how many files all of them were made; 0 if some were not.
+    assembled: usize,
 }
 
 /// Which archive of which workspace a file is of.
@@ -147,24 +156,23 @@ pub(super) fn understand(tree: &Tree) -> Result<(Understood, Archive), Error> {
         needs = lacking(metadata, &blobs);
     }
     roots.extend(tagged(&tags, &roots, &mut problems)?);
-    let asked_for = known.as_ref().map(|(metadata, _)| metadata.catalogs.as_slice());
-    let catalogs = Catalogs::of(tree, asked_for.unwrap_or_default());
-    let graph = known.as_ref().map(|(metadata, _)| graph::make(tree, metadata, &blobs));
+    let parts = Parts::of(tree, known.as_ref().map(|(metadata, _)| metadata));
+    let begins = tree.get(METADATA).is_some();
+    let held = |digest: &Digest| blobs.get(digest).cloned();
+    // Of a later file, only the first one knows the names.
+    let made = begins.then(|| Made::of(&parts, &held));
     let mut blobs: Vec<_> = blobs.into_iter().collect();
-    blobs.extend(catalogs.blobs);
-    roots.extend(catalogs.roots);
-    problems.extend(catalogs.problems);
-    match graph {
-        Some(Ok(Some(graph))) => {
-            blobs.extend(graph.blobs);
-            roots.push(graph.root);
-        }
-        Some(Err(fault)) => problems.push(fault.of(graph::IMAGE)),
-        Some(Ok(None)) | None => {}
+    let (mut assembled, mut names) = (0, Vec::new());
+    if let Some(made) = made {
+        names = made.names();
+        assembled = usize::from(made.problems.is_empty());
+        blobs.extend(made.blobs);
+        roots.extend(made.roots);
+        problems.extend(made.problems);
     }
     let understood = Understood { meaning: Meaning::MirrorV1, blobs, roots, problems };
-    let begins = tree.get(METADATA).is_some();
-    Ok((understood, Archive { begins, edition, needs }))
+    let (parts, made) = (Arc::new(parts), names);
+    Ok((understood, Archive { begins, edition, needs, parts, made, assembled }))
 }
 
 /// Whether something that was left out is only a link to a manifest that another file has.
