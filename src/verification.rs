@@ -86,7 +86,8 @@ impl Verification {
 
     /// Reads and hashes what nobody has yet, and answers the verdict.
     ///
-    /// Blocks for as long as reading takes; what readers hash meanwhile is not hashed again.
+    /// Blocks for as long as reading takes; what readers hash meanwhile is not hashed again. What
+    /// cannot be decompressed is damaged.
     ///
     /// # Errors
     ///
@@ -101,9 +102,26 @@ impl Verification {
             let rest = usize::try_from(self.length - position).unwrap_or(PIECE);
             let piece = buffer.get_mut(..rest.min(PIECE)).unwrap_or_default();
             // Not under the lock: readers in async code take it, and must not wait for a disk.
-            content.read_at(piece, position)?;
-            self.advance(&mut self.frontier(), position, piece);
+            match content.read_at(piece, position) {
+                Ok(()) => self.advance(&mut self.frontier(), position, piece),
+                Err(error) => self.failed(error)?,
+            }
         }
+    }
+
+    /// Takes an error of reading: if it says that the bytes are not what they were, they are damaged.
+    ///
+    /// # Errors
+    ///
+    /// The same, if it decides nothing: the next attempt may do better.
+    pub fn failed(&self, error: io::Error) -> io::Result<()> {
+        if error.kind() != io::ErrorKind::InvalidData {
+            return Err(error);
+        }
+        if self.frontier().hasher.take().is_some() {
+            self.decide(Verdict::Damaged);
+        }
+        Ok(())
     }
 
     fn frontier(&self) -> MutexGuard<'_, Frontier> {
@@ -124,9 +142,12 @@ impl Verification {
         }
         let Some(hasher) = frontier.hasher.take() else { return };
         let good = frontier.position == self.length && hasher.finish() == self.digest;
-        let verdict = if good { Verdict::Good } else { Verdict::Damaged };
+        self.decide(if good { Verdict::Good } else { Verdict::Damaged });
+    }
+
+    fn decide(&self, verdict: Verdict) {
         (self.reached)(verdict);
-        self.verdict.store(if good { 1 } else { 2 }, Ordering::Release);
+        self.verdict.store(if verdict == Verdict::Good { 1 } else { 2 }, Ordering::Release);
     }
 }
 
@@ -147,7 +168,7 @@ mod tests {
     use std::sync::atomic::AtomicUsize;
 
     use super::*;
-    use crate::extent::Extent;
+    use crate::extent::{Extent, ReadAt};
 
     fn content(bytes: &[u8]) -> Content {
         let mut file = tempfile::tempfile().unwrap();
@@ -181,6 +202,35 @@ mod tests {
         let check = Verification::new(Digest::of(b"abc"), 3, |_| ());
         assert!(check.complete(&content(b"ab")).is_err(), "unreadable decides nothing");
         assert_eq!(check.verdict(), None);
+    }
+
+    /// Bytes that cannot be decompressed.
+    #[derive(Debug)]
+    struct Garbled;
+
+    impl ReadAt for Garbled {
+        fn length(&self) -> u64 {
+            3
+        }
+
+        fn read_at(&self, _: &mut [u8], _: u64) -> io::Result<()> {
+            Err(io::ErrorKind::InvalidData.into())
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_decompressed_is_damaged() {
+        let told = Arc::new(AtomicUsize::new(0));
+        let teller = Arc::clone(&told);
+        let check = Verification::new(Digest::of(b"abc"), 3, move |verdict| {
+            assert_eq!(verdict, Verdict::Damaged);
+            teller.fetch_add(1, Ordering::Relaxed);
+        });
+        let garbled = Content::Packed(Arc::new(Garbled));
+        assert_eq!(check.complete(&garbled).unwrap(), Verdict::Damaged);
+        check.failed(io::ErrorKind::InvalidData.into()).unwrap();
+        assert_eq!(told.load(Ordering::Relaxed), 1, "once");
+        assert!(check.failed(io::ErrorKind::TimedOut.into()).is_err());
     }
 
     #[test]

@@ -144,6 +144,8 @@ impl Body for Pieces {
                             position,
                             "cannot read blob {digest} from byte {position}: {error}"
                         );
+                        let verification = this.verification.as_ref();
+                        verification.map(|it| it.failed(error.kind().into()));
                     })?;
                     let end = range.start + piece.as_ref().len() as u64;
                     this.verify(range.start, &piece, end == range.end)?;
