@@ -98,7 +98,7 @@ impl Root {
     /// Reads the name of an entry, as every tool that writes layouts puts it.
     ///
     /// The annotations that hold full references come first; `ref.name` holds a
-    /// full reference, a `repository:tag` (hauler) or a bare tag (skopeo).
+    /// full reference, a `repository:tag` (hauler), a bare tag (skopeo), or `repository@digest`.
     #[must_use]
     pub fn of(descriptor: &Descriptor) -> Self {
         let full = |key: &str| {
@@ -118,9 +118,11 @@ impl Root {
         if let Ok(tag) = name.parse() {
             return Self::Tag(tag);
         }
-        let (repository, tag) = match name.rsplit_once(':') {
-            Some((repository, tag)) => (repository, tag.parse().ok()),
-            None => (name.as_str(), None),
+        let (repository, tag) = match (name.split_once('@'), name.rsplit_once(':')) {
+            // What has no tag is named by its digest.
+            (Some((repository, _)), _) => (repository, None),
+            (None, Some((repository, tag))) => (repository, tag.parse().ok()),
+            (None, None) => (name.as_str(), None),
         };
         repository.parse().map_or(Self::Nameless, |repository| Self::Path(repository, tag))
     }
@@ -133,6 +135,7 @@ mod tests {
     #[test]
     fn names_in_every_dialect() {
         let full = |text: &str| Root::Full(text.parse().unwrap());
+        let by_digest = format!("apps/app3@{}", Digest::of(b""));
         for (annotations, expected) in [
             (&[][..], Root::Nameless),
             (&[(REF_NAME, "v1.3")], Root::Tag("v1.3".parse().unwrap())),
@@ -149,6 +152,7 @@ mod tests {
                 &[(REF_NAME, "apps/x:v1"), (HAULER_NAME, "quay.io/apps/x:v1")],
                 full("quay.io/apps/x:v1"),
             ),
+            (&[(REF_NAME, &by_digest)], Root::Path("apps/app3".parse().unwrap(), None)),
             (&[(REF_NAME, "../../etc")], Root::Nameless),
         ] {
             let mut descriptor =
