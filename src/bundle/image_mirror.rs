@@ -11,7 +11,7 @@
 
 use super::tree::{Stored, Tree};
 use super::{Error, Meaning, Understood, loose};
-use crate::oci::Digest;
+use crate::oci::{Digest, TagOrDigest};
 
 const ROOT: &str = "v2/";
 const MANIFESTS: &str = "/manifests/";
@@ -32,22 +32,24 @@ pub fn recognise(tree: &Tree) -> bool {
 /// When a manifest cannot be read.
 pub(super) fn understand(tree: &Tree) -> Result<Understood, Error> {
     let mut blobs: Vec<(Digest, Stored)> = Vec::new();
-    let (mut roots, mut problems) = (Vec::new(), Vec::new());
+    let (mut found, mut problems) = (Vec::new(), Vec::new());
     let mut reader = loose::Reader::new();
     for (path, stored) in tree.below(ROOT) {
         let place = path.strip_prefix(ROOT).unwrap_or_default();
         if let Some((_, digest)) = place.rsplit_once(BLOBS) {
             blobs.extend(digest.parse().ok().map(|digest| (digest, stored.clone())));
         } else if let Some((name, target)) = place.rsplit_once(MANIFESTS) {
-            match reader.read(path, stored)? {
+            let Ok(target) = target.parse::<TagOrDigest>() else { continue };
+            match reader.read(path, stored, target.digest())? {
                 Err(problem) => problems.push(problem),
                 Ok(descriptor) => {
                     blobs.push((descriptor.digest.clone(), stored.clone()));
-                    roots.extend(loose::root(name, target, descriptor));
+                    let root = loose::root(name, &target, descriptor);
+                    found.extend(root.map(|root| (path, root)));
                 }
             }
         }
     }
-    let roots = reader.roots(roots);
+    let roots = reader.roots(found, &mut problems);
     Ok(Understood { meaning: Meaning::ImageMirror, blobs, roots, problems })
 }

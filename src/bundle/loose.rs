@@ -19,14 +19,17 @@ pub(super) struct Reader {
     left: u64,
     /// What the indexes among them list.
     children: HashSet<Digest>,
+    /// The digests under which some of them lie.
+    named: HashSet<Digest>,
 }
 
 impl Reader {
     pub(super) fn new() -> Self {
-        Self { left: MAX_BYTES, children: HashSet::new() }
+        Self { left: MAX_BYTES, children: HashSet::new(), named: HashSet::new() }
     }
 
-    /// Reads a manifest for its digest and type.
+    /// Reads a manifest for its digest and type. One that lies under a digest has that one, true
+    /// or not: whoever reads it verifies it.
     ///
     /// # Errors
     ///
@@ -35,6 +38,7 @@ impl Reader {
         &mut self,
         path: &str,
         stored: &Stored,
+        named: Option<&Digest>,
     ) -> Result<Result<Descriptor, Problem>, Error> {
         let failed = |source| Error::File { path: path.to_owned(), source };
         let too_many =
@@ -43,7 +47,8 @@ impl Reader {
         self.left = left.ok_or_else(|| failed(too_many()))?;
         let content = stored.open().and_then(|content| content.read_all(MAX_MANIFEST_SIZE));
         let bytes = content.map_err(failed)?;
-        let digest = Digest::of(&bytes);
+        let digest = named.cloned().unwrap_or_else(|| Digest::of(&bytes));
+        self.named.extend(named.cloned());
         Ok(match Manifest::parse(&bytes, None) {
             Ok(manifest) => {
                 let children = manifest.children.into_iter().map(|child| child.descriptor.digest);
@@ -54,25 +59,39 @@ impl Reader {
         })
     }
 
-    /// Leaves out what is there by its digest only because an index lists it.
-    pub(super) fn roots(self, mut roots: Vec<Root>) -> Vec<Root> {
-        roots.retain(|it| it.tag.is_some() || !self.children.contains(&it.descriptor.digest));
+    /// The roots of these, each with its path, where every manifest lies under its digest, too:
+    /// without what is there only because an index lists it.
+    ///
+    /// A tag's manifest that lies under no digest is altered, or not all of it is here.
+    pub(super) fn roots(self, found: Vec<(&str, Root)>, problems: &mut Vec<Problem>) -> Vec<Root> {
+        let is_known = |root: &Root| match root.tag {
+            Some(_) => self.named.contains(&root.descriptor.digest),
+            None => true,
+        };
+        let (known, unknown): (Vec<_>, Vec<_>) = found.into_iter().partition(|it| is_known(&it.1));
+        let reason = "no digest that is here names it";
+        problems.extend(
+            unknown.into_iter().map(|(path, _)| Problem::Omitted { path: path.to_owned(), reason }),
+        );
+        let roots = known.into_iter().map(|(_, root)| root);
         roots
+            .filter(|it| it.tag.is_some() || !self.children.contains(&it.descriptor.digest))
+            .collect()
     }
 }
 
 /// The root that a manifest is under a name, `HOST/PATH:TAG` or `PATH:TAG`, or the same with `@`
 /// and a digest; nothing if that is no name.
-pub(super) fn root(name: &str, target: &str, descriptor: Descriptor) -> Option<Root> {
-    let tag = match target.parse().ok()? {
-        TagOrDigest::Tag(tag) => Some(tag),
+pub(super) fn root(name: &str, target: &TagOrDigest, descriptor: Descriptor) -> Option<Root> {
+    let tag = match target {
+        TagOrDigest::Tag(tag) => Some(tag.clone()),
         TagOrDigest::Digest(_) => None,
     };
     Some(Root { name: named(name, tag.as_ref())?, tag, descriptor })
 }
 
 /// A name as paths have it: with a registry if the first part can only be one.
-fn named(name: &str, tag: Option<&Tag>) -> Option<Name> {
+pub(super) fn named(name: &str, tag: Option<&Tag>) -> Option<Name> {
     let (first, _) = name.split_once('/').unwrap_or((name, ""));
     if !(first.contains(['.', ':']) || first == "localhost") {
         return Some(Name { registry: None, repository: name.parse().ok()? });
@@ -102,7 +121,8 @@ mod tests {
         ] {
             let media_type = MediaType::OCI_MANIFEST.parse().unwrap();
             let descriptor = Descriptor::new(media_type, digest.clone(), 0);
-            let found = root(name, target, descriptor).map(|it| {
+            let parsed = target.parse::<TagOrDigest>().ok();
+            let found = parsed.and_then(|target| root(name, &target, descriptor)).map(|it| {
                 let tag = it.tag.map_or_else(|| "-".to_owned(), |tag| tag.to_string());
                 format!("{} {tag}", it.name)
             });

@@ -39,7 +39,7 @@ pub(super) fn understand(tree: &Tree, stem: Option<&oci::Repository>) -> Result<
     for directory in directories(tree) {
         let path = format!("{directory}{MANIFEST_FILE}");
         let Some(stored) = tree.get(&path) else { continue };
-        match reader.read(&path, stored)? {
+        match reader.read(&path, stored, None)? {
             Err(problem) => problems.push(problem),
             Ok(descriptor) => {
                 let digest = descriptor.digest.clone();
@@ -78,7 +78,7 @@ fn root(
 ) -> Option<Root> {
     let path = directory.trim_end_matches('/');
     if let Some((name, tag)) = path.rsplit_once('/') {
-        return loose::root(name, tag, descriptor);
+        return loose::root(name, &tag.parse().ok()?, descriptor);
     }
     let name = Name { registry: None, repository: stem?.clone() };
     let tag = if path.is_empty() { None } else { path.parse().ok() };

@@ -11,7 +11,7 @@
 
 use super::tree::{Stored, Tree};
 use super::{Error, Meaning, Understood, loose};
-use crate::oci::Digest;
+use crate::oci::{Digest, TagOrDigest};
 
 const BLOBS: &str = "blob/sha256-";
 const MANIFESTS: &str = "manifests/";
@@ -28,7 +28,7 @@ pub fn recognise(tree: &Tree) -> bool {
 ///
 /// When a manifest cannot be read.
 pub(super) fn understand(tree: &Tree) -> Result<Understood, Error> {
-    let (mut roots, mut problems) = (Vec::new(), Vec::new());
+    let (mut found, mut problems) = (Vec::new(), Vec::new());
     let mut reader = loose::Reader::new();
     let mut blobs: Vec<(Digest, Stored)> = tree
         .below(BLOBS)
@@ -38,22 +38,23 @@ pub(super) fn understand(tree: &Tree) -> Result<Understood, Error> {
         let place = path.strip_prefix(MANIFESTS).unwrap_or_default();
         let Some((rest, last)) = place.rsplit_once('/') else { continue };
         let (name, target) = if let Some(name) = rest.strip_suffix("/reference") {
-            (name, last.to_owned())
-        } else if let (Some(name), Some(digest)) = (rest.strip_suffix("/digest"), digest(last)) {
-            blobs.push((digest.clone(), stored.clone()));
-            (name, digest.to_string())
+            (name, last.parse().ok().map(TagOrDigest::Tag))
+        } else if let Some(name) = rest.strip_suffix("/digest") {
+            (name, digest(last).map(TagOrDigest::Digest))
         } else {
             continue;
         };
-        match reader.read(path, stored)? {
+        let Some(target) = target else { continue };
+        match reader.read(path, stored, target.digest())? {
             Err(problem) => problems.push(problem),
             Ok(descriptor) => {
                 blobs.push((descriptor.digest.clone(), stored.clone()));
-                roots.extend(loose::root(&rewritten(name), &target, descriptor));
+                let root = loose::root(&rewritten(name), &target, descriptor);
+                found.extend(root.map(|root| (path, root)));
             }
         }
     }
-    let roots = reader.roots(roots);
+    let roots = reader.roots(found, &mut problems);
     Ok(Understood { meaning: Meaning::Talos, blobs, roots, problems })
 }
 

@@ -153,6 +153,17 @@ pub enum TagOrDigest {
     Digest(Digest),
 }
 
+impl TagOrDigest {
+    /// The digest, if it is one.
+    #[must_use]
+    pub fn digest(&self) -> Option<&Digest> {
+        match self {
+            Self::Tag(_) => None,
+            Self::Digest(digest) => Some(digest),
+        }
+    }
+}
+
 impl FromStr for TagOrDigest {
     type Err = Error;
 

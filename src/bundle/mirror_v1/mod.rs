@@ -232,7 +232,7 @@ fn tagged(
             problems.push(Problem::Omitted { path, reason });
             continue;
         };
-        match reader.read(path, stored)? {
+        match reader.read(path, stored, None)? {
             Err(problem) => problems.push(problem),
             Ok(descriptor) => {
                 let name = names::nowhere(repository);
