@@ -22,3 +22,8 @@ fn an_image_cache_of_talos() {
 fn a_directory_of_oc_image_mirror() {
     is_served("oc-image-mirror-dir-hand-made");
 }
+
+#[test]
+fn the_storage_of_zot() {
+    is_served("zot-root");
+}

@@ -14,13 +14,19 @@ use super::{Error, Meaning, Problem, Understood};
 use crate::oci::{self, Algorithm, Digest, INDEX_FILE, LAYOUT_FILE, Name};
 
 /// The longest `index.json` read, in bytes: some hundred thousand references.
-const MAX_INDEX_SIZE: u64 = 32 << 20;
+pub(super) const MAX_INDEX_SIZE: u64 = 32 << 20;
 
 /// Whether a tree is an OCI layout (some writers leave `oci-layout` out).
 #[must_use]
 pub fn recognise(tree: &Tree) -> bool {
-    tree.get(INDEX_FILE).is_some()
-        && (tree.get(LAYOUT_FILE).is_some() || tree.below("blobs/").next().is_some())
+    is_at(tree, "")
+}
+
+/// Whether there is one in a directory of a tree, named with the slash at its end.
+pub(super) fn is_at(tree: &Tree, directory: &str) -> bool {
+    let has = |name: &str| tree.get(&format!("{directory}{name}")).is_some();
+    has(INDEX_FILE)
+        && (has(LAYOUT_FILE) || tree.below(&format!("{directory}blobs/")).next().is_some())
 }
 
 /// Reads the names in `index.json` and which blobs there are.
@@ -32,16 +38,26 @@ pub fn recognise(tree: &Tree) -> bool {
 /// When `index.json` is missing or is not the index of a layout.
 pub(super) fn understand(tree: &Tree, stem: Option<&oci::Repository>) -> Result<Understood, Error> {
     let bytes = super::read(tree, INDEX_FILE, MAX_INDEX_SIZE)?;
-    let index = oci::Index::parse(&bytes)?;
-    let mut roots = Vec::with_capacity(index.manifests.len());
-    let mut problems = Vec::new();
+    let own = stem.map(|stem| Name { registry: None, repository: stem.clone() });
+    let (mut roots, mut problems) = (Vec::new(), Vec::new());
+    name(oci::Index::parse(&bytes)?, own.as_ref(), &mut roots, &mut problems);
+    Ok(Understood { meaning: Meaning::Layout, blobs: blobs(tree, ""), roots, problems })
+}
+
+/// Names the entries of an index; `own` is the repository of those that name none.
+pub(super) fn name(
+    index: oci::Index,
+    own: Option<&Name>,
+    roots: &mut Vec<Root>,
+    problems: &mut Vec<Problem>,
+) {
     for descriptor in index.manifests {
         let nowhere = |repository: oci::Repository| Name { registry: None, repository };
-        let (name, tag) = match (oci::Root::of(&descriptor), stem) {
+        let (name, tag) = match (oci::Root::of(&descriptor), own) {
             (oci::Root::Full(reference), _) => (reference.name(), reference.tag),
             (oci::Root::Path(repository, tag), _) => (nowhere(repository), tag),
-            (oci::Root::Tag(tag), Some(stem)) => (nowhere(stem.clone()), Some(tag)),
-            (oci::Root::Nameless, Some(stem)) => (nowhere(stem.clone()), None),
+            (oci::Root::Tag(tag), Some(own)) => (own.clone(), Some(tag)),
+            (oci::Root::Nameless, Some(own)) => (own.clone(), None),
             (oci::Root::Tag(_) | oci::Root::Nameless, None) => {
                 problems.push(Problem::Nameless { digest: descriptor.digest });
                 continue;
@@ -49,14 +65,13 @@ pub(super) fn understand(tree: &Tree, stem: Option<&oci::Repository>) -> Result<
         };
         roots.push(Root { name, tag, descriptor });
     }
-    Ok(Understood { meaning: Meaning::Layout, blobs: blobs(tree), roots, problems })
 }
 
-/// The blobs of a layout, by the digests that their names say.
-fn blobs(tree: &Tree) -> Vec<(Digest, Stored)> {
+/// The blobs of a layout in a directory, by the digests that their names say.
+pub(super) fn blobs(tree: &Tree, directory: &str) -> Vec<(Digest, Stored)> {
     let mut blobs = Vec::new();
     for algorithm in Algorithm::ALL {
-        let prefix = format!("blobs/{}/", algorithm.name());
+        let prefix = format!("{directory}blobs/{}/", algorithm.name());
         for (path, stored) in tree.below(&prefix) {
             let hex = path.strip_prefix(&prefix).unwrap_or_default();
             if let Ok(digest) = format!("{}:{hex}", algorithm.name()).parse() {

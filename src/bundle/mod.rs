@@ -22,6 +22,7 @@ mod pieces;
 pub mod skopeo;
 pub mod talos;
 pub mod image_mirror;
+pub mod layouts;
 pub mod edition;
 
 use std::fs::{self, File};
@@ -87,6 +88,8 @@ pub enum Meaning {
     Talos,
     /// A directory that `oc image mirror` wrote.
     ImageMirror,
+    /// OCI image layouts, one for each repository.
+    Layouts,
 }
 
 impl Meaning {
@@ -95,9 +98,12 @@ impl Meaning {
         match self {
             // Of a registry's storage, too, a part may be carried.
             Self::Bundle | Self::Storage | Self::Mirror | Self::MirrorV1 => Roots::Elsewhere,
-            Self::Layout | Self::Docker | Self::Skopeo | Self::Talos | Self::ImageMirror => {
-                Roots::Here
-            }
+            Self::Layout
+            | Self::Docker
+            | Self::Skopeo
+            | Self::Talos
+            | Self::ImageMirror
+            | Self::Layouts => Roots::Here,
         }
     }
 }
@@ -120,6 +126,7 @@ impl std::fmt::Display for Format {
             Meaning::Skopeo => "skopeo directories",
             Meaning::Talos => "Talos image cache",
             Meaning::ImageMirror => "oc image mirror directory",
+            Meaning::Layouts => "OCI layouts",
         };
         write!(f, "{meaning} ({container})")
     }
@@ -285,7 +292,7 @@ pub fn open(path: &Path, verify: bool) -> Result<Bundle, Error> {
     let meaning = understood.meaning;
     let (mut index, more) =
         index::build(understood.blobs, understood.roots, meaning.roots(), verify)?;
-    if matches!(meaning, Meaning::Storage | Meaning::Mirror) {
+    if matches!(meaning, Meaning::Storage | Meaning::Mirror | Meaning::Layouts) {
         index.keep_outermost_roots();
     }
     problems.extend(more);
@@ -390,6 +397,9 @@ fn understand(tree: &Tree, path: &Path, ours: bool) -> Result<Understood, Error>
     }
     if image_mirror::recognise(tree) {
         return image_mirror::understand(tree);
+    }
+    if layouts::recognise(tree) {
+        return layouts::understand(tree);
     }
     Err(Error::UnknownMeaning(tree.len()))
 }
