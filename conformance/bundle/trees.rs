@@ -1,29 +1,67 @@
-//! Trees that keep blobs and manifests as they are under names of their own.
+//! Trees that keep blobs and manifests as they are under names of their own: in a tar, and as the
+//! directories that the tools write.
 
-use super::{compare, expected, serve};
+use std::fs;
+use std::process::Command;
 
+use super::storage::inspect;
+use super::{compare, expected, notes, resolve, serve, small};
+use crate::fixtures::Content;
+use crate::program::run;
+
+/// Compares a tar of another tool, and the directory that is in it, with what its source had.
 #[track_caller]
-fn is_served(kind: &str) {
+fn is_served(kind: &str, meaning: &str) {
     let Some((archive, expected)) = expected(&format!("foreign/{kind}")) else { return };
-    compare(&serve(&[&archive]), &expected);
+    let work = tempfile::tempdir().unwrap();
+    let directory = work.path().join("tree");
+    fs::create_dir(&directory).unwrap();
+    run(Command::new("tar").arg("-C").arg(&directory).arg("-xf").arg(&archive));
+    for (path, container) in [(&archive, "tar"), (&directory, "directory")] {
+        let site = serve(&[path]);
+        compare(&site, &expected);
+        assert_eq!(notes(&site, path), [""; 0], "{kind}");
+        let inspect = inspect(&[path]);
+        assert!(inspect.contains(&format!(": {meaning} ({container})\n")), "{inspect}");
+        assert!(!inspect.contains("missing") && !inspect.contains("problem"), "{inspect}");
+    }
+    // It lies in a directory, perhaps beside others.
+    compare(&serve(&[work.path()]), &expected);
 }
 
 #[test]
 fn directories_of_skopeo() {
-    is_served("skopeo-dir");
+    is_served("skopeo-dir", "skopeo directories");
 }
 
 #[test]
 fn an_image_cache_of_talos() {
-    is_served("talos-flat-hand-made");
+    is_served("talos-flat-hand-made", "Talos image cache");
 }
 
 #[test]
 fn a_directory_of_oc_image_mirror() {
-    is_served("oc-image-mirror-dir-hand-made");
+    is_served("oc-image-mirror-dir-hand-made", "oc image mirror directory");
 }
 
 #[test]
 fn the_storage_of_zot() {
-    is_served("zot-root");
+    is_served("zot-root", "OCI layouts");
+}
+
+#[test]
+fn a_tag_that_moves_in_storage_is_noticed() {
+    let work = tempfile::tempdir().unwrap();
+    let mut content = Content::default();
+    let one = small(&mut content, "quay.io/lab/app:v1", b"one");
+    let two = small(&mut content, "quay.io/lab/app:v2", b"two");
+    let root = work.path().join("registry");
+    content.write_registry("quay.io", &root);
+    let site = serve(&[work.path()]);
+    assert_eq!(resolve(&site, "lab/app", "v1"), Some(one));
+    let tag = root.join("docker/registry/v2/repositories/lab/app/_manifests/tags/v1/current/link");
+    fs::write(tag, &two).unwrap();
+    while resolve(&site, "lab/app", "v1").as_ref() != Some(&two) {
+        std::thread::yield_now();
+    }
 }

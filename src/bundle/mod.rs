@@ -23,6 +23,7 @@ pub mod skopeo;
 pub mod talos;
 pub mod image_mirror;
 pub mod layouts;
+mod glance;
 pub mod edition;
 
 use std::fs::{self, File};
@@ -30,6 +31,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+pub use glance::{is_bundle_directory, telltales};
 pub use index::ContentIndex;
 
 use crate::imageset::record;
@@ -310,28 +312,6 @@ pub fn open(path: &Path, verify: bool) -> Result<Bundle, Error> {
 pub fn record(path: &Path) -> Result<Option<Edition>, Error> {
     let (_, tree, _) = contain(path)?;
     edition::whole(&tree, true)
-}
-
-/// Whether `path` is a directory that is itself a bundle, rather than one that holds bundles.
-///
-/// # Errors
-///
-/// When it cannot be looked at.
-pub fn is_bundle_directory(path: &Path) -> io::Result<bool> {
-    let has = |name: &str| path.join(name).try_exists();
-    let layout = has(oci::INDEX_FILE)? && (has(oci::LAYOUT_FILE)? || has("blobs")?);
-    Ok(layout || has(storage::TREE)?)
-}
-
-/// The files and directories that tell, by when they were changed, that what a directory holds
-/// as a bundle is not what it was.
-///
-/// # Errors
-///
-/// When it cannot be looked at.
-pub fn telltales(path: &Path) -> io::Result<Vec<PathBuf>> {
-    let index = path.join(oci::INDEX_FILE);
-    if index.try_exists()? { Ok(vec![index]) } else { storage::telltales(path) }
 }
 
 fn contain(path: &Path) -> Result<(Container, Tree, Vec<tree::Omission>), Error> {

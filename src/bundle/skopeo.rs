@@ -16,7 +16,8 @@ use super::tree::{Stored, Tree};
 use super::{Error, Meaning, Problem, Understood, loose};
 use crate::oci::{self, Digest, Name};
 
-const VERSION_FILE: &str = "version";
+/// The file that says that a directory is one.
+pub(super) const VERSION_FILE: &str = "version";
 const MANIFEST_FILE: &str = "manifest.json";
 const CHILD: &str = ".manifest.json";
 /// What the version begins with.
@@ -25,7 +26,7 @@ const VERSION: &[u8] = b"Directory Transport Version: 1.";
 /// Whether there is such a directory in a tree.
 #[must_use]
 pub fn recognise(tree: &Tree) -> bool {
-    directories(tree).next().is_some()
+    directories(tree).any(|(_, is_known)| is_known)
 }
 
 /// Reads the images and which blobs there are.
@@ -36,7 +37,13 @@ pub fn recognise(tree: &Tree) -> bool {
 pub(super) fn understand(tree: &Tree, stem: Option<&oci::Repository>) -> Result<Understood, Error> {
     let (mut blobs, mut roots, mut problems) = (Vec::new(), Vec::new(), Vec::new());
     let mut reader = loose::Reader::new();
-    for directory in directories(tree) {
+    for (directory, is_known) in directories(tree) {
+        if !is_known {
+            let path = format!("{directory}{VERSION_FILE}");
+            let reason = "it is not of version 1 of skopeo's directories";
+            problems.push(Problem::Omitted { path, reason });
+            continue;
+        }
         let path = format!("{directory}{MANIFEST_FILE}");
         let Some(stored) = tree.get(&path) else { continue };
         match reader.read(&path, stored, None)? {
@@ -55,13 +62,14 @@ pub(super) fn understand(tree: &Tree, stem: Option<&oci::Repository>) -> Result<
     Ok(Understood { meaning: Meaning::Skopeo, blobs, roots, problems })
 }
 
-/// The directories, each with a slash at its end, or empty for the root.
-fn directories(tree: &Tree) -> impl Iterator<Item = &str> {
+/// The directories, each with a slash at its end, or empty for the root; and whether its version
+/// is one that we know.
+fn directories(tree: &Tree) -> impl Iterator<Item = (&str, bool)> {
     tree.below("").filter_map(|(path, stored)| {
         let directory = path.strip_suffix(VERSION_FILE)?;
         let is_whole = directory.is_empty() || directory.ends_with('/');
         let is_one = is_whole && tree.get(&format!("{directory}{MANIFEST_FILE}")).is_some();
-        (is_one && says_so(stored)).then_some(directory)
+        is_one.then(|| (directory, says_so(stored)))
     })
 }
 

@@ -45,26 +45,46 @@ pub(super) fn understand(tree: &Tree) -> Result<Understood, Error> {
     Ok(Understood { meaning: Meaning::Storage, blobs, roots, problems })
 }
 
-/// The directories of the storage in a directory that change when a blob comes or goes.
+/// What of the storage in a directory changes when a blob or a tag comes, goes or moves.
 pub(super) fn telltales(root: &Path) -> io::Result<Vec<PathBuf>> {
     let root = root.join(TREE);
-    let mut found = vec![root.clone(), root.join("repositories")];
+    let mut found = vec![root.clone()];
     for algorithm in Algorithm::ALL {
         let blobs = root.join("blobs").join(algorithm.name());
-        match fs::read_dir(&blobs) {
-            Ok(entries) => {
-                for entry in entries {
-                    found.push(entry?.path());
-                }
-                found.push(blobs);
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
+        found.extend(entries(&blobs)?);
+        found.push(blobs);
+    }
+    let mut repositories = vec![root.join("repositories")];
+    while let Some(path) = repositories.pop() {
+        let tags = path.join("_manifests/tags");
+        for tag in entries(&tags)? {
+            found.push(tag.join("current/link"));
         }
+        found.push(tags);
+        found.extend(Algorithm::ALL.map(|it| path.join("_manifests/revisions").join(it.name())));
+        // Beside what a repository keeps for itself lie those whose names begin with its own.
+        repositories.extend(entries(&path)?.into_iter().filter(|path| {
+            let own = path.file_name().is_some_and(|it| it.as_encoded_bytes().starts_with(b"_"));
+            !own && !path.is_symlink()
+        }));
+        found.push(path);
     }
     // While it is being copied there, a part of it may not be there yet.
     found.retain(|path| path.exists());
     Ok(found)
+}
+
+/// What lies in a directory; nothing if it is none.
+fn entries(directory: &Path) -> io::Result<Vec<PathBuf>> {
+    match fs::read_dir(directory) {
+        Ok(entries) => entries.map(|entry| entry.map(|entry| entry.path())).collect(),
+        Err(error)
+            if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) =>
+        {
+            Ok(Vec::new())
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// What is found in storage trees, file by file.

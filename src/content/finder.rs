@@ -94,7 +94,10 @@ impl Stamp {
         }
         let mut stamp = Self { device: 0, inode: 0, size: 0, modified: (0, 0) };
         for path in bundle::telltales(path)? {
-            stamp.mix(Self::from(&fs::metadata(path)?));
+            // It may be gone by now, which changes the sum as well.
+            if let Ok(metadata) = fs::metadata(&path).or_else(|_| fs::symlink_metadata(&path)) {
+                stamp.mix(Self::from(&metadata));
+            }
         }
         Ok(stamp)
     }
