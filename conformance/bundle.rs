@@ -5,6 +5,7 @@ mod damage;
 mod mirror;
 mod mirror_v1;
 mod storage;
+mod table;
 mod trees;
 
 use std::collections::BTreeSet;
@@ -130,6 +131,11 @@ fn text<'a>(value: &'a Value, key: &str) -> &'a str {
 /// A storage tree as the members of a tar archive.
 fn members(content: &Content, root: &Path) -> Vec<(String, Vec<u8>)> {
     content.write_registry("quay.io", root);
+    walk(root)
+}
+
+/// The files of a tree, links followed, by their names.
+fn walk(root: &Path) -> Vec<(String, Vec<u8>)> {
     let mut members = Vec::new();
     let mut directories = vec![root.to_owned()];
     while let Some(directory) = directories.pop() {

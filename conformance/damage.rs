@@ -55,6 +55,11 @@ impl Server {
         Self { address, _stop: stop, _runtime: runtime }
     }
 
+    /// The host and port.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
     /// Whatever of an answer comes whole: its status and its bytes.
     pub fn complete(&self, target: &str, headers: &[&str]) -> Option<(u16, Vec<u8>)> {
         let mut connection = Connection::open(&self.address);

@@ -34,7 +34,7 @@ fn archives_of_others_hold_what_their_source_had() {
 #[test]
 fn every_kind_of_image_in_every_container() {
     let work = tempfile::tempdir().unwrap();
-    let content = of_quay(&samples::all());
+    let content = samples::all().only(|it| it.starts_with("quay.io/"));
     let root = work.path().join("root");
     content.write_registry("quay.io", &root);
     let upload = root.join("docker/registry/v2/repositories/lab/app/_uploads/1");
@@ -116,15 +116,6 @@ fn what_is_missing_is_named_and_another_file_may_have_it() {
     compare_all(&site, &content);
     assert_eq!(notes(&site, &root), [""; 0]);
     assert_eq!(notes(&site, &elsewhere), [""; 0]);
-}
-
-/// The references of a content that are on quay.io.
-fn of_quay(content: &Content) -> Content {
-    let references = content.references().map(|(reference, _)| reference);
-    let references: Vec<&str> = references.filter(|it| it.starts_with("quay.io/")).collect();
-    let mut of_quay = Content::default();
-    of_quay.extend(content, &references);
-    of_quay
 }
 
 pub fn inspect(paths: &[&Path]) -> String {
