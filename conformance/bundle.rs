@@ -4,6 +4,7 @@
 mod damage;
 mod mirror;
 mod mirror_v1;
+mod refusals;
 mod storage;
 mod table;
 mod trees;
@@ -135,7 +136,7 @@ fn members(content: &Content, root: &Path) -> Vec<(String, Vec<u8>)> {
 }
 
 /// The files of a tree, links followed, by their names.
-fn walk(root: &Path) -> Vec<(String, Vec<u8>)> {
+pub fn walk(root: &Path) -> Vec<(String, Vec<u8>)> {
     let mut members = Vec::new();
     let mut directories = vec![root.to_owned()];
     while let Some(directory) = directories.pop() {

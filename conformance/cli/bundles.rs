@@ -27,7 +27,10 @@ fn a_missing_file_is_named() {
 fn what_is_no_bundle_is_said_to_be_what_it_looks_like() {
     let directory = tempfile::tempdir().unwrap();
     for (content, looks) in [
-        (&b"PK\x03\x04..."[..], "  caused by: it looks like a zip archive\n"),
+        (
+            &b"PK\x03\x04..."[..],
+            "  caused by: it looks like a zip archive; `unzip file -d DIR` unpacks it\n",
+        ),
         (
             b"<!DOCTYPE html>",
             "  caused by: it looks like a web page: a download that met a login page, perhaps\n",
@@ -46,7 +49,7 @@ fn what_is_no_bundle_is_said_to_be_what_it_looks_like() {
         shipperd(directory.path()).args(["inspect", "file"]),
         2,
         "",
-        "error: cannot open \"file\"\n  caused by: it is compressed with gzip; `gunzip` unwraps it\n",
+        "error: cannot open \"file\"\n  caused by: it is compressed with gzip; `gunzip -k file` unwraps it\n",
     );
 }
 

@@ -162,7 +162,7 @@ fn what_becomes_of_each_file_is_logged_once() {
     };
     let log = |level: &str, message: &str| (level.to_owned(), message.to_owned());
     let refused = "bundles/notes.txt is refused: it is neither a squashfs image, a tar archive \
-                   nor a directory";
+                   nor a directory: it looks like text";
     assert_eq!(next(), log("ERROR", refused));
     assert_eq!(next(), log("INFO", "bundles/apps-1.sqfs is live"));
     let ignored =

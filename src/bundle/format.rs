@@ -35,14 +35,14 @@ pub enum Compression {
 }
 
 impl Compression {
-    /// The name of the format and the command that unwraps it.
+    /// The name of the format and the command that unwraps a file and leaves it there.
     #[must_use]
     pub fn tool(self) -> (&'static str, &'static str) {
         match self {
-            Self::Gzip => ("gzip", "gunzip"),
-            Self::Xz => ("xz", "unxz"),
+            Self::Gzip => ("gzip", "gunzip -k"),
+            Self::Xz => ("xz", "unxz -k"),
             Self::Zstd => ("zstd", "unzstd"),
-            Self::Bzip2 => ("bzip2", "bunzip2"),
+            Self::Bzip2 => ("bzip2", "bunzip2 -k"),
         }
     }
 }

@@ -24,6 +24,7 @@ pub mod talos;
 pub mod image_mirror;
 pub mod layouts;
 mod glance;
+pub mod stranger;
 pub mod edition;
 
 use std::fs::{self, File};
@@ -39,7 +40,12 @@ use crate::oci::{self, Digest};
 use edition::Edition;
 use format::{Compression, Container};
 use index::Roots;
+use stranger::Stranger;
 use tree::Tree;
+
+/// How many files are shown of what is no bundle, and how much of their names.
+const SHOWN: usize = 3;
+const SHOWN_LENGTH: usize = 60;
 
 /// An opened bundle.
 #[derive(Clone, Debug)]
@@ -144,14 +150,26 @@ pub enum Error {
     #[error("it is not whole: {0}")]
     NotWhole(String),
     /// It is compressed as a whole.
-    #[error("it is compressed with {}; `{}` unwraps it", .0.tool().0, .0.tool().1)]
-    Compressed(Compression),
-    /// It is nothing that is known.
+    #[error(
+        "it is compressed with {}; `{} {}` unwraps it",
+        .0.tool().0, .0.tool().1, stranger::quoted(.1)
+    )]
+    Compressed(Compression, PathBuf),
+    /// It is nothing that can be served; perhaps something else that is known.
     #[error("it is neither a squashfs image, a tar archive nor a directory")]
-    UnknownContainer,
+    UnknownContainer(#[source] Option<Stranger>),
     /// It is a container of something else.
-    #[error("its {0} files are no OCI layout, no registry storage and no docker-archive")]
-    UnknownMeaning(usize),
+    #[error(
+        "its files ({0}) are no OCI layout, no registry storage, no docker-archive and nothing else \
+         that tools keep images in"
+    )]
+    UnknownMeaning(String),
+    /// It is an OCI layout of nothing but an image that a cache of Talos is packed into.
+    #[error(
+        "it is an image cache of Talos packed into one layer; \
+         `talosctl image cache-create --layout=flat` makes one that can be served"
+    )]
+    PackedCache,
     /// It is a broken squashfs image.
     #[error(transparent)]
     Squashfs(#[from] squashfs::Error),
@@ -247,6 +265,15 @@ pub enum Problem {
         /// Why not.
         reason: String,
     },
+    /// It is an image of which only its one layer holds images.
+    #[error(
+        "{digest} is an image cache of Talos packed into one layer, whose images are not served; \
+         `talosctl image cache-create --layout=flat` makes one that can be"
+    )]
+    PackedCache {
+        /// Its digest.
+        digest: Digest,
+    },
     /// A file of the container was left out.
     #[error("{path:?} is left out: {reason}")]
     Omitted {
@@ -298,6 +325,13 @@ pub fn open(path: &Path, verify: bool) -> Result<Bundle, Error> {
         index.keep_outermost_roots();
     }
     problems.extend(more);
+    if meaning == Meaning::Layout {
+        match talos::packed(&index) {
+            Some(_) if index.manifests().len() == 1 => return Err(Error::PackedCache),
+            Some(digest) => problems.push(Problem::PackedCache { digest }),
+            None => {}
+        }
+    }
     let format = Format { container, meaning };
     let archive = (meaning == Meaning::Mirror).then(|| mirror::Archive::of(&tree, &index));
     Ok(Bundle { path: path.to_owned(), format, edition, archive, archive_v1, index, problems })
@@ -336,9 +370,16 @@ fn contain(path: &Path) -> Result<(Container, Tree, Vec<tree::Omission>), Error>
             }
             (squashfs::read(&file)?, Vec::new())
         }
-        Container::Compressed(compression) => return Err(Error::Compressed(compression)),
-        Container::Blank => return Err(Error::NotWhole("its beginning is still empty".to_owned())),
-        Container::Unknown => return Err(Error::UnknownContainer),
+        Container::Compressed(compression) => {
+            return Err(Error::Compressed(compression, path.to_owned()));
+        }
+        Container::Blank | Container::Unknown => {
+            let stranger = Stranger::of(&file, path).map_err(Error::Io)?;
+            if stranger.is_none() && container == Container::Blank {
+                return Err(Error::NotWhole("its beginning is still empty".to_owned()));
+            }
+            return Err(Error::UnknownContainer(stranger));
+        }
     };
     Ok((container, tree, omissions))
 }
@@ -381,7 +422,18 @@ fn understand(tree: &Tree, path: &Path, ours: bool) -> Result<Understood, Error>
     if layouts::recognise(tree) {
         return layouts::understand(tree);
     }
-    Err(Error::UnknownMeaning(tree.len()))
+    Err(Error::UnknownMeaning(shown(tree)))
+}
+
+/// How many files there are, and the first of them.
+fn shown(tree: &Tree) -> String {
+    let mut text = tree.len().to_string();
+    for (number, (path, _)) in tree.below("").take(SHOWN).enumerate() {
+        let short: String = path.chars().take(SHOWN_LENGTH).collect();
+        let before = if number == 0 { ": " } else { ", " };
+        text.push_str(&format!("{before}{short:?}"));
+    }
+    if tree.len() > SHOWN { text + ", …" } else { text }
 }
 
 /// Reads a document of a tree, at most `limit` bytes.

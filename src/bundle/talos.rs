@@ -9,12 +9,21 @@
 //! A registry with a port is written `host_port_`. Indexes are sparse: one platform is there.
 //! <https://github.com/siderolabs/talos/blob/main/pkg/imager/cache/cache.go>
 
+use std::io::Read;
+
+use flate2::read::GzDecoder;
+
 use super::tree::{Stored, Tree};
-use super::{Error, Meaning, Understood, loose};
-use crate::oci::{Digest, TagOrDigest};
+use super::{ContentIndex, Error, Meaning, Understood, loose};
+use crate::extent::Content;
+use crate::oci::{Digest, MAX_MANIFEST_SIZE, Manifest, Role, TagOrDigest};
 
 const BLOBS: &str = "blob/sha256-";
 const MANIFESTS: &str = "manifests/";
+/// How many manifests may be in a layout that is looked at for a packed cache.
+const MAX_BESIDE: usize = 16;
+/// How much of a layer is looked at, in bytes: more than a gzip and a tar header take.
+const PACKED_HEAD: usize = 4 << 10;
 
 /// Whether a tree is such a cache.
 #[must_use]
@@ -56,6 +65,34 @@ pub(super) fn understand(tree: &Tree) -> Result<Understood, Error> {
     }
     let roots = reader.roots(found, &mut problems);
     Ok(Understood { meaning: Meaning::Talos, blobs, roots, problems })
+}
+
+/// An image whose one layer is such a cache, as `talosctl` makes it without `--layout=flat`.
+///
+/// Looked for only where there are few images: elsewhere it is one of many.
+pub(super) fn packed(index: &ContentIndex) -> Option<Digest> {
+    let few = index.manifests().len() <= MAX_BESIDE;
+    let mut images = index.manifests().iter().filter(|_| few);
+    images.find_map(|(image, _)| {
+        let (digest, stored) = index.blob(*image)?;
+        let content = stored.open().ok()?;
+        let manifest = Manifest::parse(&content.read_all(MAX_MANIFEST_SIZE).ok()?, None).ok()?;
+        let mut layers = manifest.children.iter().filter(|child| child.role == Role::Layer);
+        let (layer, None) = (layers.next()?, layers.next()) else { return None };
+        let layer = index.blob(index.find(&layer.descriptor.digest)?)?;
+        is_cache(&layer.1.open().ok()?).then(|| digest.clone())
+    })
+}
+
+/// Whether the first file in a compressed tar archive is one of a cache.
+fn is_cache(layer: &Content) -> bool {
+    let mut head = vec![0; PACKED_HEAD.min(usize::try_from(layer.length()).unwrap_or(PACKED_HEAD))];
+    let mut name = [0; 32];
+    let read = layer.read_at(&mut head, 0);
+    let unpacked = read.and_then(|()| GzDecoder::new(head.as_slice()).read_exact(&mut name));
+    let begins =
+        |with: &str| name.strip_prefix(b"./").unwrap_or(&name).starts_with(with.as_bytes());
+    unpacked.is_ok() && (begins("blob/") || begins(MANIFESTS))
 }
 
 /// `sha256-<hex>` as a digest.

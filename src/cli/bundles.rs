@@ -1,7 +1,7 @@
 //! The bundles that the operands of a command name.
 
-use std::fs::{self, File};
-use std::io::{self, Read};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -9,11 +9,6 @@ use anyhow::Context as _;
 use super::printer::Printer;
 use crate::bundle::{self, Bundle, Error};
 use crate::content::shelf;
-
-/// What a file is not when it is no bundle, so that a person sees what went wrong.
-#[derive(Debug, thiserror::Error)]
-#[error("it looks like {0}")]
-pub(super) struct LooksLike(&'static str);
 
 /// A file that cannot be opened as a bundle.
 pub(super) struct Refused {
@@ -25,12 +20,9 @@ impl Refused {
     /// The failure, for a person.
     pub(super) fn explain(self) -> anyhow::Error {
         let Self { path, error } = self;
-        let error = match (error, looks_like(&path)) {
-            (Error::Io(source), _) => source.into(),
-            (Error::UnknownContainer, Some(what)) => {
-                anyhow::Error::new(LooksLike(what)).context(Error::UnknownContainer)
-            }
-            (error, _) => error.into(),
+        let error: anyhow::Error = match error {
+            Error::Io(source) => source.into(),
+            error => error.into(),
         };
         error.context(format!("cannot open {path:?}"))
     }
@@ -85,7 +77,12 @@ fn all(entries: &[PathBuf], verify: bool, printer: &Printer) -> Vec<Result<Bundl
     let mut opened = Vec::new();
     for entry in entries {
         match one(entry, verify) {
-            Err(Refused { error: Error::UnknownContainer | Error::UnknownMeaning(_), .. }) => {
+            Err(Refused { error: Error::UnknownContainer(Some(it)), .. }) if it.has_remedy() => {
+                printer.warn(format!("passing over {entry:?}: {it}"));
+            }
+            Err(Refused {
+                error: Error::UnknownContainer(_) | Error::UnknownMeaning(_), ..
+            }) => {
                 printer.warn(format!("passing over {entry:?}: not a bundle"));
             }
             other => opened.push(other),
@@ -108,48 +105,9 @@ fn holds_bundles(path: &Path) -> io::Result<bool> {
     Ok(fs::metadata(path)?.is_dir() && !bundle::is_bundle_directory(path)?)
 }
 
-/// What a file that is no bundle is, judged by its beginning.
-fn looks_like(path: &Path) -> Option<&'static str> {
-    let mut head = Vec::new();
-    File::open(path).ok()?.take(512).read_to_end(&mut head).ok()?;
-    recognise(&head)
-}
-
-fn recognise(head: &[u8]) -> Option<&'static str> {
-    const KNOWN: [(&[u8], &str); 9] = [
-        (b"PK\x03\x04", "a zip archive"),
-        (b"\x7fELF", "a program"),
-        (b"\xed\xab\xee\xdb", "an RPM package"),
-        (b"!<arch>\n", "a Debian package"),
-        (b"QFI\xfb", "a disk image (qcow2)"),
-        (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive"),
-        (b"version https://git-lfs", "a Git LFS pointer: the file itself was not fetched"),
-        (b"<!", "a web page: a download that met a login page, perhaps"),
-        (b"<html", "a web page: a download that met a login page, perhaps"),
-    ];
-    let known = KNOWN.iter().find(|(magic, _)| head.starts_with(magic));
-    if let Some((_, what)) = known {
-        return Some(what);
-    }
-    let text = std::str::from_utf8(head).ok()?;
-    text.chars().all(|c| !c.is_control() || c.is_whitespace()).then_some("text")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_is_no_bundle_is_named() {
-        for (head, expected) in [
-            (&b"PK\x03\x04rest"[..], Some("a zip archive")),
-            (b"hello\n", Some("text")),
-            (b"\x00\x01\x02", None),
-            (b"\xff\xfe", None),
-        ] {
-            assert_eq!(recognise(head), expected, "{head:?}");
-        }
-    }
 
     #[test]
     fn directories_are_listed_without_what_is_unfinished() {

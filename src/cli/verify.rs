@@ -107,9 +107,10 @@ fn is_damage(error: &Error) -> bool {
     !matches!(
         error,
         Error::Io(_)
-            | Error::Compressed(_)
-            | Error::UnknownContainer
+            | Error::Compressed(..)
+            | Error::UnknownContainer(_)
             | Error::UnknownMeaning(_)
+            | Error::PackedCache
             | Error::TooMany(_)
     )
 }

@@ -95,7 +95,7 @@ fn bundles(path: &Path) -> Result<Vec<Bundle>, Unopened> {
     for entry in entries {
         match bundle::open(&entry, true) {
             // Nobody asked for it: it lies beside what was meant.
-            Err(bundle::Error::UnknownContainer | bundle::Error::UnknownMeaning(_)) => {
+            Err(bundle::Error::UnknownContainer(_) | bundle::Error::UnknownMeaning(_)) => {
                 tracing::warn!("passing over {}: not a bundle", entry.display());
             }
             Err(error) => return Err((entry, error)),

@@ -125,7 +125,7 @@ fn read(paths: &[PathBuf], wanted: Option<&str>, printer: &Printer) -> anyhow::R
                 continue;
             }
             Ok(None) => None,
-            Err(error @ bundle::Error::UnknownContainer) => Some(error),
+            Err(error @ bundle::Error::UnknownContainer(_)) => Some(error),
             Err(error) => return Err(Refused { path, error }.explain()),
         };
         match unknown {
