@@ -114,28 +114,16 @@ fn has_mirror(root: &Path) -> io::Result<bool> {
 
 /// Whether what lies further down makes this one bundle, not several that happen to lie here.
 fn holds_images(path: &Path) -> io::Result<bool> {
-    let mut directories = Vec::new();
-    let mut is_zot = false;
-    for entry in fs::read_dir(path)? {
-        let entry = entry?;
-        if is_hidden(&entry.path()) {
-            continue;
-        }
-        if entry.file_type()?.is_dir() {
-            directories.push(entry.path());
-        } else if entry.file_name() == ZOT_FILE {
-            is_zot = true;
-        } else {
-            return Ok(false);
-        }
-    }
+    let Some(directories) = only_directories(path)? else { return Ok(false) };
+    let is_zot = path.join(ZOT_FILE).try_exists()?;
     let mut is_deep = false;
-    for directory in directories {
-        match kind(&directory)? {
+    for directory in directories.into_iter().take(MAX_LOOKS) {
+        // One that this user may not read holds nothing for him: `lost+found` on a medium.
+        match kind(&directory).unwrap_or_default() {
             Some(Kind::Layout | Kind::Skopeo) => is_deep |= is_zot,
             Some(Kind::Storage | Kind::Other) => return Ok(false),
-            None if directory.join(ZOT_FILE).try_exists()? => return Ok(false),
-            None => match find(&directory)? {
+            None if directory.join(ZOT_FILE).exists() => return Ok(false),
+            None => match find(&directory).unwrap_or_default() {
                 // The names begin further down.
                 Some((place, Kind::Layout | Kind::Skopeo))
                     if !may_be_registry(&directory) && begins_later(&place, &directory) =>
@@ -178,31 +166,39 @@ fn first<T>(
         if looks > MAX_LOOKS {
             break;
         }
-        if let Some(found) = look(&path)? {
-            return Ok(Some(found));
+        let looked = look(&path).and_then(|found| Ok((found, only_directories(&path)?)));
+        let (found, below) = match looked {
+            // It is gone by now, or not to be read.
+            Err(_) if depth > 0 => continue,
+            looked => looked?,
+        };
+        if found.is_some() {
+            return Ok(found);
         }
         if depth < MAX_DEPTH {
-            let below = directories(&path)?.into_iter().take(MAX_LOOKS);
+            let below = below.unwrap_or_default().into_iter().take(MAX_LOOKS);
             left.extend(below.map(|path| (path, depth + 1)));
         }
     }
     Ok(None)
 }
 
-/// The directories in a directory that are not hidden, links left out; none if it is gone.
-fn directories(path: &Path) -> io::Result<Vec<PathBuf>> {
-    let entries = match fs::read_dir(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries?,
-    };
+/// The directories in a directory, hidden ones and links left out; nothing if files lie there, for
+/// no name leads through it then.
+fn only_directories(path: &Path) -> io::Result<Option<Vec<PathBuf>>> {
     let mut found = Vec::new();
-    for entry in entries {
+    for entry in fs::read_dir(path)? {
         let entry = entry?;
-        if entry.file_type()?.is_dir() && !is_hidden(&entry.path()) {
-            found.push(entry.path());
+        let (path, kind) = (entry.path(), entry.file_type()?);
+        if is_hidden(&path) || kind.is_symlink() || entry.file_name() == ZOT_FILE {
+            continue;
         }
+        if !kind.is_dir() {
+            return Ok(None);
+        }
+        found.push(path);
     }
-    Ok(found)
+    Ok(Some(found))
 }
 
 fn is_hidden(path: &Path) -> bool {
@@ -272,6 +268,7 @@ mod tests {
             (&["zot/cache.db", "zot/a/b/index.json", "zot/a/b/oci-layout"], false),
             (&["talos/blob/", "talos/manifests/", "a/b/index.json", "a/b/oci-layout"], false),
             (&["photos/2026/a.jpg"], false),
+            (&["src/README", "src/a/b/index.json", "src/a/b/oci-layout"], false),
             (&[".hidden/a/index.json", ".hidden/a/oci-layout"], false),
         ] {
             let root = tree(files);
@@ -282,6 +279,17 @@ mod tests {
     #[test]
     fn a_name_that_is_absent_is_an_error() {
         assert!(is_bundle_directory(Path::new("/nonexistent/path")).is_err());
+    }
+
+    #[test]
+    fn what_may_not_be_read_holds_nothing() {
+        use std::os::unix::fs::PermissionsExt;
+        let root = tree(&["lost+found/x", "a/b/index.json", "a/b/oci-layout"]);
+        let closed = root.path().join("lost+found");
+        fs::set_permissions(&closed, fs::Permissions::from_mode(0o000)).unwrap();
+        // Root may read it all the same: a file lies there.
+        assert!(is_bundle_directory(root.path()).unwrap());
+        fs::set_permissions(&closed, fs::Permissions::from_mode(0o700)).unwrap();
     }
 
     #[test]
