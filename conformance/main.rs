@@ -15,6 +15,7 @@ mod clients;
 mod content;
 mod create;
 mod damage;
+mod fuzzing;
 mod imageset;
 mod layering;
 mod server;

@@ -34,6 +34,13 @@ fuzz_target!(|bytes: &[u8]| {
             (format!("v2/{name}/manifests/{digest}"), manifest),
             (format!("v2/a/manifests/{name}"), manifest),
         ],
+        vec![
+            (format!("{name}/oci-layout"), &b"{}"[..]),
+            (format!("{name}/index.json"), manifest),
+            (format!("{name}/blobs/sha256/{hex}"), manifest),
+            (format!("a/{name}/index.json"), b"{"),
+            (format!("a/{name}/oci-layout"), b"{}"),
+        ],
     ] {
         let files: Vec<_> = files.iter().map(|(path, bytes)| (path.as_str(), *bytes)).collect();
         let file = file::archive(&files);
