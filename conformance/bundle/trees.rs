@@ -138,4 +138,13 @@ fn a_directory_of_bundles_is_not_taken_for_one() {
     for repository in ["lab/app", "quay.io/lab/app"] {
         assert_eq!(resolve(&site, repository, "v1").as_ref(), Some(&app), "{repository}");
     }
+    let output = work.path().join("out");
+    let mut convert = Command::new(env!("CARGO_BIN_EXE_shipperd"));
+    convert.env("SHIPPERD_CONFIG", "/dev/null").args(["--quiet", "convert", "--name", "all"]);
+    run(convert.arg("--output").arg(&output).arg(work.path()));
+    let inspect = self::inspect(&[&output]);
+    for name in ["quay.io/lab/app:v1", "localhost/lab/app:v1"] {
+        assert!(inspect.contains(&format!("    {name} ")), "{inspect}");
+    }
+    assert!(inspect.contains("; 2 references\n"), "{inspect}");
 }

@@ -86,11 +86,11 @@ impl Local {
 /// The bundles that a path means: itself, or those in the directory that it is.
 fn bundles(path: &Path) -> Result<Vec<Bundle>, Unopened> {
     let refused = |error| (path.to_owned(), error);
-    match bundle::open(path, true) {
-        Err(bundle::Error::UnknownMeaning(_)) if path.is_dir() => {}
-        opened => return opened.map(|it| vec![it]).map_err(refused),
+    let unseen = |error| refused(bundle::Error::Io(error));
+    if !path.is_dir() || bundle::is_bundle_directory(path).map_err(unseen)? {
+        return bundle::open(path, true).map(|it| vec![it]).map_err(refused);
     }
-    let entries = candidates(path).map_err(|error| refused(bundle::Error::Io(error)))?;
+    let entries = candidates(path).map_err(unseen)?;
     let mut bundles = Vec::new();
     for entry in entries {
         match bundle::open(&entry, true) {
@@ -101,6 +101,10 @@ fn bundles(path: &Path) -> Result<Vec<Bundle>, Unopened> {
             Err(error) => return Err((entry, error)),
             Ok(bundle) => bundles.push(bundle),
         }
+    }
+    if bundles.is_empty() {
+        // Images may lie deeper in it than names lead.
+        return bundle::open(path, true).map(|it| vec![it]).map_err(refused);
     }
     Ok(bundles)
 }
