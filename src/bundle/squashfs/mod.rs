@@ -104,7 +104,10 @@ pub enum Error {
         difference: String,
     },
     /// The compressor is one that is not built in.
-    #[error("images compressed with {compressor} are not supported")]
+    #[error(
+        "images compressed with {compressor} are not supported; \
+         `unsquashfs` unpacks it, and the directory can be served"
+    )]
     Compressor {
         /// Its name, or its number if it has none.
         compressor: String,
