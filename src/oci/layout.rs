@@ -97,35 +97,52 @@ impl Index {
 impl Root {
     /// Reads the name of an entry, as every tool that writes layouts puts it.
     ///
-    /// The annotations that hold full references come first; `ref.name` holds a
-    /// full reference, a `repository:tag` (hauler), a bare tag (skopeo), or `repository@digest`.
+    /// What names a registry comes first: containerd's and hauler's annotations, then `ref.name`
+    /// (podman, buildkit), then `base.name` (zarf; elsewhere it is what an image was built on, so
+    /// it comes behind the name of the image itself). Of the others a path and a tag (hauler)
+    /// says more than a bare tag (skopeo).
     #[must_use]
     pub fn of(descriptor: &Descriptor) -> Self {
-        let full = |key: &str| {
-            let text = descriptor.annotations.get(key)?;
-            let (first, _) = text.split_once('/')?;
-            if !first.contains(['.', ':']) && first != "localhost" {
-                return None;
-            }
-            text.parse().ok()
-        };
-        if let Some(reference) =
-            [CONTAINERD_NAME, HAULER_NAME, REF_NAME, BASE_NAME].into_iter().find_map(full)
-        {
+        let text = |key: &str| descriptor.annotations.get(key).map(String::as_str);
+        let names = [CONTAINERD_NAME, HAULER_NAME, REF_NAME].map(text);
+        let base_name = text(BASE_NAME);
+        let with_base = names.into_iter().chain([base_name]).flatten();
+        if let Some(reference) = with_base.clone().find_map(full) {
             return Self::Full(reference);
         }
-        let Some(name) = descriptor.annotations.get(REF_NAME) else { return Self::Nameless };
-        if let Ok(tag) = name.parse() {
-            return Self::Tag(tag);
+        if let Some(path) = names.into_iter().flatten().find_map(path) {
+            return path;
         }
-        let (repository, tag) = match (name.split_once('@'), name.rsplit_once(':')) {
-            // What has no tag is named by its digest.
-            (Some((repository, _)), _) => (repository, None),
-            (None, Some((repository, tag))) => (repository, tag.parse().ok()),
-            (None, None) => (name.as_str(), None),
-        };
-        repository.parse().map_or(Self::Nameless, |repository| Self::Path(repository, tag))
+        let reference = || base_name.and_then(|name| name.parse().ok());
+        match text(REF_NAME).and_then(|name| name.parse().ok()) {
+            Some(tag) => Self::Tag(tag),
+            // Early zarf left Docker Hub's host out.
+            None => reference().map_or(Self::Nameless, Self::Full),
+        }
     }
+}
+
+/// A reference whose first part can only be a registry.
+fn full(text: &str) -> Option<Reference> {
+    let (first, _) = text.split_once('/')?;
+    let is_host = first.contains(['.', ':']) || first == "localhost";
+    if is_host { text.parse().ok() } else { None }
+}
+
+/// `path:tag`, `path@digest` or a path of several parts; a single word is a tag.
+fn path(text: &str) -> Option<Root> {
+    let (name, is_by_digest) = match text.split_once('@') {
+        Some((name, digest)) => (name, digest.parse::<Digest>().is_ok()),
+        None => (text, false),
+    };
+    let (repository, tag) = match name.rsplit_once(':') {
+        Some((repository, tag)) => (repository, Some(tag.parse().ok()?)),
+        None => (name, None),
+    };
+    if tag.is_none() && !is_by_digest && !name.contains('/') {
+        return None;
+    }
+    Some(Root::Path(repository.parse().ok()?, tag))
 }
 
 #[cfg(test)]
@@ -135,25 +152,58 @@ mod tests {
     #[test]
     fn names_in_every_dialect() {
         let full = |text: &str| Root::Full(text.parse().unwrap());
-        let by_digest = format!("apps/app3@{}", Digest::of(b""));
+        let path =
+            |repository: &str, tag: &str| Root::Path(repository.parse().unwrap(), tag.parse().ok());
+        let digest = Digest::of(b"").to_string();
+        let (by_digest, short) = (format!("quay.io/a/b@{digest}"), format!("a/b:v1@{digest}"));
+        let untagged = format!("a/b@{digest}");
         for (annotations, expected) in [
             (&[][..], Root::Nameless),
+            // skopeo, buildah, and docker beside containerd's.
             (&[(REF_NAME, "v1.3")], Root::Tag("v1.3".parse().unwrap())),
+            // podman save, buildkit.
             (&[(REF_NAME, "127.0.0.1:5994/a/b:v1")], full("127.0.0.1:5994/a/b:v1")),
+            (&[(REF_NAME, "localhost/b:v1")], full("localhost/b:v1")),
+            (&[(REF_NAME, &by_digest)], full(&by_digest)),
+            // hauler, with and without the name that was asked for.
+            (&[(REF_NAME, "apps/app3:v1.3")], path("apps/app3", "v1.3")),
+            (&[(REF_NAME, "app3:v1.3")], path("app3", "v1.3")),
+            (&[(REF_NAME, &short)], path("a/b", "v1")),
+            (&[(REF_NAME, &untagged)], Root::Path("a/b".parse().unwrap(), None)),
             (
-                &[(REF_NAME, "apps/app3:v1.3")],
-                Root::Path("apps/app3".parse().unwrap(), "v1.3".parse().ok()),
+                &[(REF_NAME, "apps/x:v1"), (HAULER_NAME, "quay.io/apps/x:v1")],
+                full("quay.io/apps/x:v1"),
             ),
+            (
+                &[(REF_NAME, "hauler/hello.txt:latest"), (HAULER_NAME, "/srv/hello.txt")],
+                path("hauler/hello.txt", "latest"),
+            ),
+            // containerd, docker; a name in containerd need not have a registry.
             (
                 &[(REF_NAME, "v1"), (CONTAINERD_NAME, "docker.io/library/x:v1")],
                 full("docker.io/library/x:v1"),
             ),
             (
-                &[(REF_NAME, "apps/x:v1"), (HAULER_NAME, "quay.io/apps/x:v1")],
-                full("quay.io/apps/x:v1"),
+                &[(HAULER_NAME, "quay.io/other/x:v1"), (CONTAINERD_NAME, "quay.io/x:v1")],
+                full("quay.io/x:v1"),
             ),
-            (&[(REF_NAME, &by_digest)], Root::Path("apps/app3".parse().unwrap(), None)),
+            (&[(REF_NAME, "v1"), (CONTAINERD_NAME, "x:v1")], path("x", "v1")),
+            // zarf: both, only the one, and without Docker Hub's host.
+            (
+                &[(REF_NAME, "ghcr.io/a/b:v1"), (BASE_NAME, "ghcr.io/a/b:v1")],
+                full("ghcr.io/a/b:v1"),
+            ),
+            (&[(BASE_NAME, "ghcr.io/a/b:v1")], full("ghcr.io/a/b:v1")),
+            (&[(BASE_NAME, "alpine:3.18")], full("docker.io/library/alpine:3.18")),
+            // What an image was built on is not its name.
+            (
+                &[(REF_NAME, "quay.io/a/b:v1"), (BASE_NAME, "docker.io/library/alpine:3")],
+                full("quay.io/a/b:v1"),
+            ),
+            (&[(REF_NAME, "v1"), (BASE_NAME, "alpine:3")], Root::Tag("v1".parse().unwrap())),
             (&[(REF_NAME, "../../etc")], Root::Nameless),
+            (&[(REF_NAME, "a/b:v 1")], Root::Nameless),
+            (&[(REF_NAME, "")], Root::Nameless),
         ] {
             let mut descriptor =
                 Descriptor::new(MediaType::OCI_MANIFEST.parse().unwrap(), Digest::of(b""), 0);
