@@ -2,6 +2,8 @@
 //! registry had, and content of ours packed as they do it.
 
 mod damage;
+mod docker;
+mod made;
 mod mirror;
 mod mirror_v1;
 mod refusals;
@@ -114,6 +116,9 @@ fn resolve(site: &Site, repository: &str, target: &str) -> Option<String> {
     let answer = wire::get(site.address(), &format!("/v2/{repository}/manifests/{target}"));
     (answer.status == 200).then(|| digest(&answer.body))
 }
+
+/// Files of an archive: names and bytes.
+type Members = Vec<(String, Vec<u8>)>;
 
 /// What `/readyz` says about a file.
 fn notes(site: &Site, file: &Path) -> Vec<String> {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::storage::inspect;
-use super::{members, notes, pack, resolve, serve, small, tags};
+use super::{Members, members, notes, pack, resolve, serve, small, tags};
 use crate::fixtures::real::real;
 use crate::fixtures::{Content, digest};
 use crate::site::Site;
@@ -17,8 +17,6 @@ const CATALOG: &str = "redhat/lab-operator-index";
 /// The catalog as it was filtered, and the tag that it has in the archive.
 const FILTERED: &str = "sha256:32ee4f40a15ecd3c798a150fa9a6f25b5804a4399b7bfd4ca839629e2a8be1d3";
 const FILTER: &str = "0b958e8a59b828228699cfb9f7edb0b6";
-
-type Members = Vec<(String, Vec<u8>)>;
 
 /// The digests of the source images by their names in the fixtures.
 pub(super) fn digests(file: &str) -> Option<Value> {

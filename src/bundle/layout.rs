@@ -10,7 +10,7 @@
 
 use super::index::Root;
 use super::tree::{Stored, Tree};
-use super::{Error, Meaning, Problem, Understood};
+use super::{Error, Meaning, Problem, Understood, docker};
 use crate::oci::{self, Algorithm, Digest, INDEX_FILE, LAYOUT_FILE, Name};
 
 /// The longest `index.json` read, in bytes: some hundred thousand references.
@@ -41,7 +41,12 @@ pub(super) fn understand(tree: &Tree, stem: Option<&oci::Repository>) -> Result<
     let own = stem.map(|stem| Name { registry: None, repository: stem.clone() });
     let (mut roots, mut problems) = (Vec::new(), Vec::new());
     name(oci::Index::parse(&bytes)?, own.as_ref(), &mut roots, &mut problems);
-    Ok(Understood { meaning: Meaning::Layout, blobs: blobs(tree, ""), roots, problems })
+    let mut blobs = blobs(tree, "");
+    let beside = docker::beside::understand(tree, &roots);
+    blobs.extend(beside.blobs);
+    roots.extend(beside.roots);
+    problems.extend(beside.problems);
+    Ok(Understood { meaning: Meaning::Layout, blobs, roots, problems })
 }
 
 /// Names the entries of an index; `own` is the repository of those that name none.

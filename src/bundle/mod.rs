@@ -198,6 +198,9 @@ pub enum Error {
         /// Why.
         source: serde_json::Error,
     },
+    /// It is an archive of docker before 1.10, which has no configurations.
+    #[error("it was saved by docker before 1.10; load it into a later one and save it again")]
+    Ancient,
     /// Its imageset record is not what it should be.
     #[error(transparent)]
     Record(#[from] record::Error),
@@ -273,6 +276,22 @@ pub enum Problem {
     PackedCache {
         /// Its digest.
         digest: Digest,
+    },
+    /// An image of an archive that has no manifests cannot be given one.
+    #[error("{image} is not served: {reason}")]
+    Unserved {
+        /// What the archive calls it.
+        image: String,
+        /// Why.
+        reason: String,
+    },
+    /// What an archive says that an image is called is no name.
+    #[error("a name of {image} does not count: {reason}")]
+    Misnamed {
+        /// The image.
+        image: String,
+        /// Why.
+        reason: String,
     },
     /// A file of the container was left out.
     #[error("{path:?} is left out: {reason}")]
@@ -421,6 +440,9 @@ fn understand(tree: &Tree, path: &Path, ours: bool) -> Result<Understood, Error>
     }
     if layouts::recognise(tree) {
         return layouts::understand(tree);
+    }
+    if docker::is_ancient(tree) {
+        return Err(Error::Ancient);
     }
     Err(Error::UnknownMeaning(shown(tree)))
 }

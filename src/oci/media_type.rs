@@ -42,6 +42,10 @@ impl MediaType {
     pub const DOCKER_LAYER_TAR: &str = "application/vnd.docker.image.rootfs.diff.tar";
     /// A docker layer compressed with gzip.
     pub const DOCKER_LAYER_GZIP: &str = "application/vnd.docker.image.rootfs.diff.tar.gzip";
+    /// An uncompressed OCI layer.
+    pub const OCI_LAYER_TAR: &str = "application/vnd.oci.image.layer.v1.tar";
+    /// An OCI layer compressed with zstd.
+    pub const OCI_LAYER_ZSTD: &str = "application/vnd.oci.image.layer.v1.tar+zstd";
     /// What stands for an empty configuration: two bytes, `{}`.
     pub const OCI_EMPTY: &str = "application/vnd.oci.empty.v1+json";
     /// The manifest type that image-spec 1.1 dropped before its release; registries still hold some.
