@@ -3,6 +3,8 @@
 
 mod damage;
 mod docker;
+mod harm;
+mod imgpkg;
 mod made;
 mod mirror;
 mod mirror_v1;

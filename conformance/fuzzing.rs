@@ -11,6 +11,7 @@ const PARSERS: &[(&str, &str)] = &[
     ("edition", "record"),
     ("format", "bundle"),
     ("image_mirror", "foreign"),
+    ("imgpkg", "imgpkg"),
     ("index", "layout"),
     ("layout", "layout"),
     ("layouts", "foreign"),

@@ -8,6 +8,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
+use super::harm::Whole;
 use super::made::Made;
 use super::{Members, notes, pack, resolve, serve, storage::inspect, tags};
 use crate::fixtures::image::image;
@@ -388,5 +389,67 @@ fn what_is_no_docker_archive_is_refused() {
         pack(&file, &[layer.clone(), manifest]);
         let said = notes(&serve(&[&file]), &file).join("\n");
         assert!(said.contains("is no docker-archive document"), "{text}: {said}");
+    }
+}
+
+#[test]
+fn cut_or_with_a_flipped_byte_it_gives_no_wrong_byte() {
+    for shape in [Shape::Legacy, Shape::Podman, Shape::Crane] {
+        let work = tempfile::tempdir().unwrap();
+        let file = work.path().join("images.tar");
+        let mut content = Content::default();
+        let one = image("amd64").layer(files(&[("one", &noise(1, 2_000))])).add(&mut content);
+        let two = image("amd64").layer(files(&[("two", &noise(2, 2_000))])).add(&mut content);
+        let images: [(&[&str], &str); 2] =
+            [(&["quay.io/lab/one:v1"], &one.digest), (&["quay.io/lab/two:v1"], &two.digest)];
+        let (list, members) = members(shape, &content, &images);
+        write(&file, &json!(list), &members);
+        let whole = Whole::of(&file, &["lab/one:v1", "lab/two:v1"]);
+        whole.survives_cuts(&file, 12);
+        whole.survives_flips(&file, 97);
+    }
+}
+
+#[test]
+fn names_that_a_layout_lacks_are_taken_from_the_list_beside_it() {
+    let work = tempfile::tempdir().unwrap();
+    let mut content = Content::default();
+    let children = ["amd64", "arm64"].map(|it| image(it).layer(files(&[])).add(&mut content));
+    let index = content.index(&children);
+    content.tag("quay.io/lab/app:v1", &index);
+    let other = image("amd64").layer(files(&[("other", b"1")])).add(&mut content);
+    let root = work.path().join("layout");
+    content.write_layout(&root);
+    let entry = |manifest: &str, tags: &[&str]| {
+        let manifest = content.parsed(manifest).unwrap();
+        let path = |it: &Value| format!("blobs/sha256/{}", &it["digest"].as_str().unwrap()[7..]);
+        let layers: Vec<_> = manifest["layers"].as_array().unwrap().iter().map(path).collect();
+        json!({"Config": path(&manifest["config"]), "RepoTags": tags, "Layers": layers})
+    };
+    let by_digest = format!("quay.io/lab/app:{}", index.digest.replace(':', "-"));
+    let list = json!([
+        // These the layout has under the same name, a fuller one, or by its digest.
+        entry(&children[0].digest, &["quay.io/lab/app:v1", "lab/app:v1", &by_digest]),
+        entry(&children[1].digest, &["quay.io/lab/app:v2", "BAD"]),
+        // Of this it has not even a manifest.
+        entry(&other.digest, &["quay.io/lab/other:v1"]),
+        {"Config": "blobs/sha256/none", "RepoTags": ["lab/none:v1"], "Layers": []},
+    ]);
+    fs::write(root.join("manifest.json"), list.to_string()).unwrap();
+    let site = serve(&[&root]);
+    assert_eq!(resolve(&site, "lab/app", "v1"), Some(index.digest));
+    assert_eq!(resolve(&site, "lab/app", "v2").as_ref(), Some(&children[1].digest));
+    assert_eq!(tags(&site, "lab/app"), BTreeSet::from(["v1".to_owned(), "v2".to_owned()]));
+    assert!(tags(&site, "docker.io/lab/app").is_empty(), "it is the one of quay.io");
+    Made::of(&site, "lab/other", "v1").is_of(&content, &other.digest);
+    let said = notes(&site, &root);
+    assert!(said.len() == 2 && said.iter().any(|it| it.contains("\"BAD\"")), "{said:?}");
+    assert!(said.iter().any(|it| it.starts_with("lab/none:v1 is not served: ")), "{said:?}");
+    // What is no such list does no harm.
+    for text in ["", "{}", "[1]", "null", "[{\"Image\":{}}]"] {
+        fs::write(root.join("manifest.json"), text).unwrap();
+        let site = serve(&[&root]);
+        assert_eq!(tags(&site, "lab/app").len(), 1, "{text}");
+        assert_eq!(notes(&site, &root), [""; 0], "{text}");
     }
 }

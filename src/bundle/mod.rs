@@ -16,6 +16,7 @@ pub mod layout;
 pub mod storage;
 pub mod mirror;
 pub mod mirror_v1;
+pub mod imgpkg;
 pub mod docker;
 mod loose;
 mod pieces;
@@ -90,6 +91,8 @@ pub enum Meaning {
     MirrorV1,
     /// A docker-archive.
     Docker,
+    /// A tar of imgpkg.
+    Imgpkg,
     /// Directories that skopeo wrote.
     Skopeo,
     /// An image cache of Talos.
@@ -108,6 +111,7 @@ impl Meaning {
             Self::Bundle | Self::Storage | Self::Mirror | Self::MirrorV1 => Roots::Elsewhere,
             Self::Layout
             | Self::Docker
+            | Self::Imgpkg
             | Self::Skopeo
             | Self::Talos
             | Self::ImageMirror
@@ -131,6 +135,7 @@ impl std::fmt::Display for Format {
             Meaning::Mirror => "oc-mirror v2 archive",
             Meaning::MirrorV1 => "oc-mirror v1 archive",
             Meaning::Docker => "docker-archive",
+            Meaning::Imgpkg => "imgpkg archive",
             Meaning::Skopeo => "skopeo directories",
             Meaning::Talos => "Talos image cache",
             Meaning::ImageMirror => "oc image mirror directory",
@@ -193,6 +198,14 @@ pub enum Error {
     /// Its docker-archive manifest is not what it should be.
     #[error("its {path:?} is no docker-archive document")]
     Docker {
+        /// Which.
+        path: String,
+        /// Why.
+        source: serde_json::Error,
+    },
+    /// Its list of images is not what imgpkg writes.
+    #[error("its {path:?} is no imgpkg document")]
+    Imgpkg {
         /// Which.
         path: String,
         /// Why.
@@ -286,8 +299,10 @@ pub enum Problem {
         reason: String,
     },
     /// What an archive says that an image is called is no name.
-    #[error("a name of {image} does not count: {reason}")]
+    #[error("{name:?} is no name for {image}: {reason}")]
     Misnamed {
+        /// What it is called.
+        name: String,
         /// The image.
         image: String,
         /// Why.
@@ -428,6 +443,9 @@ fn understand(tree: &Tree, path: &Path, ours: bool) -> Result<Understood, Error>
     }
     if skopeo::recognise(tree) {
         return skopeo::understand(tree, stem.as_ref());
+    }
+    if imgpkg::recognise(tree) {
+        return imgpkg::understand(tree);
     }
     if docker::recognise(tree) {
         return docker::understand(tree, stem.as_ref());

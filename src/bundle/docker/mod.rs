@@ -43,8 +43,13 @@ impl Image {
     fn shown(&self) -> String {
         let tags = self.repo_tags.iter().flatten();
         let name = tags.map(String::as_str).find(|it| !it.is_empty()).unwrap_or(&self.config);
-        name.chars().take(MAX_SHOWN).collect()
+        shown(name)
     }
+}
+
+/// The beginning of a word that may be endless.
+fn shown(text: &str) -> String {
+    text.chars().take(MAX_SHOWN).collect()
 }
 
 /// The longest name shown in a message, in characters.
@@ -115,8 +120,8 @@ fn names(image: &Image, problems: &mut Vec<Problem>) -> Vec<(Name, Option<Tag>)>
         match text.parse::<Reference>() {
             Ok(reference) => names.push((reference.name(), reference.tag)),
             Err(error) => {
-                let image = image.config.chars().take(MAX_SHOWN).collect();
-                problems.push(Problem::Misnamed { image, reason: error.to_string() });
+                let [name, image] = [text, &image.config].map(|it| shown(it));
+                problems.push(Problem::Misnamed { name, image, reason: error.to_string() });
             }
         }
     }
