@@ -54,9 +54,7 @@ impl<'t> Layers<'t> {
         // Compressed bytes never have the digest of what they unpack to: that is a name only.
         let (packing, digest) = match (packing, named(&clean).filter(|it| it != diff_id)) {
             // Its beginning is damaged, or this is no digest: its first reader will know.
-            (Packing::Plain, named @ Some(_)) if clean.ends_with(".tar.gz") => {
-                (Packing::Gzip, named)
-            }
+            (Packing::Plain, Some(named)) if let Some(said) = said(&clean) => (said, Some(named)),
             (Packing::Plain, _) => (packing, None),
             (_, Some(named)) => (packing, Some(named)),
             (_, None) => (packing, Some(hash(&content).map_err(unread)?)),
@@ -79,6 +77,12 @@ fn packing(content: &Content) -> io::Result<Result<Packing, &'static str>> {
         [b'B', b'Z', b'h', ..] => Err("bzip2"),
         _ => Ok(Packing::Plain),
     })
+}
+
+/// How the name of a file says that it is packed.
+fn said(path: &str) -> Option<Packing> {
+    let known = [(".tar.gz", Packing::Gzip), (".tar.zst", Packing::Zstd)];
+    known.into_iter().find_map(|(ending, packing)| path.ends_with(ending).then_some(packing))
 }
 
 /// The digest that the name of a file says: `<hex>.tar.gz`, `<hex>.json`, `sha256:<hex>`, `<hex>`.
