@@ -5,12 +5,14 @@ mod damage;
 mod docker;
 mod harm;
 mod imgpkg;
+mod layouts;
 mod made;
 mod mirror;
 mod mirror_v1;
 mod refusals;
 mod storage;
 mod table;
+mod tools;
 mod trees;
 
 use std::collections::BTreeSet;

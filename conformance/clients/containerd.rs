@@ -20,14 +20,14 @@ use crate::program::{is_root, program, run};
 use crate::site::Site;
 
 /// A running containerd.
-struct Containerd {
+pub struct Containerd {
     /// Stops before its directory goes.
     _daemon: Daemon,
     directory: TempDir,
 }
 
 impl Containerd {
-    fn start() -> Option<Self> {
+    pub fn start() -> Option<Self> {
         let mut command = program("containerd").filter(|_| is_root("containerd"))?;
         let directory = TempDir::new().unwrap();
         let at = directory.path().display();
@@ -63,7 +63,7 @@ state = "{at}/state"
     }
 
     /// The namespace is the one that CRI uses, so that both find the same images.
-    fn ctr(&self) -> Command {
+    pub fn ctr(&self) -> Command {
         let mut ctr = program("ctr").unwrap();
         ctr.arg("--address").arg(self.socket()).args(["--namespace", "k8s.io"]);
         ctr

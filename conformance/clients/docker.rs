@@ -15,7 +15,8 @@ use crate::fixtures::{digest, layer::unpacked};
 use crate::program::{excuse, is_root, program, run};
 use crate::site::{Site, Transport};
 
-struct Docker {
+/// A running dockerd.
+pub struct Docker {
     /// Stops before its directory goes.
     _daemon: Daemon,
     directory: TempDir,
@@ -23,7 +24,7 @@ struct Docker {
 
 impl Docker {
     /// Starts dockerd without any network of its own; `mirror` serves Docker Hub's images.
-    fn start(mirror: Option<&str>) -> Option<Self> {
+    pub fn start(mirror: Option<&str>) -> Option<Self> {
         let dockerd = program("dockerd").filter(|_| is_root("dockerd"))?;
         // It leaves a mount behind, which ends with a namespace of its own.
         let mut command = program("unshare")?;
@@ -53,7 +54,8 @@ impl Docker {
         }
     }
 
-    fn docker(&self, arguments: &[&str]) -> String {
+    /// Runs `docker`.
+    pub fn docker(&self, arguments: &[&str]) -> String {
         let host = format!("unix://{}/d.sock", self.directory.path().display());
         run(program("docker").unwrap().args(["--host", &host]).args(arguments))
     }

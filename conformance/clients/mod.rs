@@ -4,12 +4,12 @@
 //! One file per client, or per family that shares its code. A client is a value
 //! with [`Client::pull`]; `check` is the same for all of them.
 
-mod containerd;
+pub mod containerd;
 mod crane;
 mod curl;
-mod docker;
+pub mod docker;
 mod mirror;
-mod podman;
+pub mod podman;
 mod regctl;
 mod skopeo;
 
@@ -48,7 +48,7 @@ const CLASSIC: &[&str] = &[APP, LIST, SINGLE, DOCKER, BIG];
 
 /// How much of what a reference names a client takes.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Takes {
+pub enum Takes {
     /// All platforms of an index.
     Everything,
     /// This machine's platform.
@@ -59,14 +59,14 @@ enum Takes {
 
 /// What arrived.
 #[derive(Debug, Default)]
-struct Pulled {
+pub struct Pulled {
     /// The digests of the bytes on disk, computed here or by the client.
-    digests: BTreeSet<String>,
+    pub digests: BTreeSet<String>,
     /// The root file system, with the digest of each file, if the client unpacks.
-    files: Option<BTreeMap<String, String>>,
+    pub files: Option<BTreeMap<String, String>>,
 }
 
-trait Client {
+pub trait Client {
     const TAKES: Takes;
 
     /// Pulls `reference` from `site`, or through it as a mirror, into an empty `directory`.

@@ -17,13 +17,13 @@ use crate::site::Site;
 
 /// Which of the two; both keep their storage alike.
 #[derive(Clone, Copy)]
-enum Engine {
+pub enum Engine {
     Podman,
     Buildah,
 }
 
 impl Engine {
-    fn installed(self) -> Option<Self> {
+    pub fn installed(self) -> Option<Self> {
         program(self.name()).filter(|_| is_root(self.name())).map(|_| self)
     }
 
@@ -35,7 +35,7 @@ impl Engine {
     }
 
     /// With storage of its own; vfs leaves no mount behind.
-    fn command(self, directory: &Path) -> Command {
+    pub fn command(self, directory: &Path) -> Command {
         let mut command = program(self.name()).unwrap();
         command.arg("--root").arg(directory.join("root"));
         command.arg("--runroot").arg(directory.join("run")).args(["--storage-driver", "vfs"]);
