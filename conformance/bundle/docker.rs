@@ -14,7 +14,7 @@ use super::{Members, notes, pack, resolve, serve, storage::inspect, tags};
 use crate::fixtures::image::image;
 use crate::fixtures::layer::{files, gzip, noise, zstd};
 use crate::fixtures::{Content, digest};
-use crate::program::run;
+use crate::program::{attempt, run};
 
 /// Where a tool puts what, and how it packs layers.
 #[derive(Clone, Copy, Debug)]
@@ -315,6 +315,65 @@ fn one_broken_image_does_not_stop_the_others() {
             assert!(said.contains(expected), "{what}: {said}");
         }
     }
+}
+
+/// What a command says of a file: its exit code and all it prints.
+fn command(arguments: &[&str], file: &Path) -> (Option<i32>, String) {
+    let mut shipperd = Command::new(env!("CARGO_BIN_EXE_shipperd"));
+    shipperd.env("SHIPPERD_CONFIG", "/dev/null").env("XDG_STATE_HOME", file.parent().unwrap());
+    let output = attempt(shipperd.current_dir(file.parent().unwrap()).args(arguments).arg(file));
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8(said).unwrap())
+}
+
+#[test]
+fn every_command_says_that_an_image_is_broken() {
+    let work = tempfile::tempdir().unwrap();
+    let (content, [one, two, _]) = content();
+    let images: [(&[&str], &str); 2] = [(&["lab/one:v1"], &one), (&["lab/two:v1"], &two)];
+    let file = work.path().join("images.tar");
+    let (list, mut members) = members(Shape::Podman, &content, &images);
+    write(&file, &json!(list), &members);
+    assert_eq!(command(&["verify"], &file).0, Some(0));
+    let config = list[0]["Config"].as_str().unwrap();
+    let member = members.iter_mut().find(|(name, _)| name == config).unwrap();
+    member.1[3] ^= 1;
+    write(&file, &json!(list), &members);
+    let hex = config.strip_suffix(".json").unwrap();
+    for (arguments, code, word) in [
+        (&["verify"][..], Some(1), hex),
+        (&["inspect"], Some(0), "lab/two"),
+        (&["inspect"], Some(0), "lab/one:v1 is not served: its configuration"),
+        (&["convert", "--quiet", "-o", "out"], Some(1), "lab/one:v1: "),
+    ] {
+        let (found, said) = command(arguments, &file);
+        assert!(found == code && said.contains(word), "{arguments:?}: {found:?} {said}");
+    }
+    assert!(!work.path().join("out").exists(), "nothing is left out in silence");
+    // Who asks for the other one gets it.
+    let archive = format!("docker-archive:{}:lab/two:v1", file.display());
+    let mut create = Command::new(env!("CARGO_BIN_EXE_shipperd"));
+    create.env("SHIPPERD_CONFIG", "/dev/null").env("XDG_STATE_HOME", work.path());
+    run(create
+        .current_dir(work.path())
+        .args(["--quiet", "create", "-o", "out", "--name", "two", &archive]));
+}
+
+#[test]
+fn a_million_broken_images_are_told_in_short() {
+    let work = tempfile::tempdir().unwrap();
+    let file = work.path().join("images.tar");
+    let (content, [one, ..]) = content();
+    let (list, members) = members(Shape::Podman, &content, &[(&["lab/one:v1"], &one)]);
+    // As many as fit.
+    let broken = ",{\"Config\":\"\"}".repeat(1_100_000);
+    let text = list[0].to_string();
+    let manifest = ("manifest.json".to_owned(), format!("[{text}{broken}]").into_bytes());
+    pack(&file, members.iter().chain([&manifest]));
+    let site = serve(&[&file]);
+    Made::of(&site, "lab/one", "v1").is_of(&content, &one);
+    assert_eq!(notes(&site, &file).len(), 1001);
+    assert!(site.daemon.peak_memory() < 400 << 20, "{}", site.daemon.peak_memory());
 }
 
 /// Gives an image a configuration under a name that says no digest.

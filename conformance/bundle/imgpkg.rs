@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use serde_json::{Value, json};
 
@@ -10,6 +11,7 @@ use super::{Members, compare, expected, notes, pack, resolve, serve, storage::in
 use crate::fixtures::image::image;
 use crate::fixtures::layer::{files, noise};
 use crate::fixtures::{Content, digest, media};
+use crate::program::attempt;
 use crate::spec::wire;
 
 #[test]
@@ -156,6 +158,8 @@ fn a_document_that_is_not_what_its_digest_says_is_named() {
     let [one, two] = [b"one", b"two"]
         .map(|text| image("amd64").layer(files(&[("file", text)])).add(&mut content).digest);
     let file = work.path().join("images.tar");
+    // The same once more, and whole, makes up for it.
+    let whole = entry(&content, &one, &[&format!("quay.io/lab/again@{one}")], "v1");
     for key in ["Manifest", "Config"] {
         let mut list = [
             entry(&content, &one, &[&format!("quay.io/lab/one@{one}")], "v1"),
@@ -170,6 +174,19 @@ fn a_document_that_is_not_what_its_digest_says_is_named() {
         assert_eq!(resolve(&site, "lab/two", "v1"), Some(two.clone()), "{key}");
         let said = notes(&site, &file).join("\n");
         assert!(said.contains(&format!("{damaged} is damaged")), "{key}: {said}");
+        let mut verify = Command::new(env!("CARGO_BIN_EXE_shipperd"));
+        let verified = attempt(verify.env("SHIPPERD_CONFIG", "/dev/null").arg("verify").arg(&file));
+        let printed = String::from_utf8(verified.stdout).unwrap();
+        assert_eq!(verified.status.code(), Some(1), "{key}: {printed}");
+        assert!(printed.contains(&damaged[7..]), "{key}: {printed}");
+        for list in [[list[0].clone(), whole.clone()], [whole.clone(), list[0].clone()]] {
+            write(&file, &content, &list, &[&damaged]);
+            let site = serve(&[&file]);
+            for repository in ["lab/one", "lab/again"] {
+                assert_eq!(resolve(&site, repository, "v1").as_ref(), Some(&one), "{key}");
+            }
+            assert_eq!(notes(&site, &file), [""; 0], "{key}");
+        }
     }
 }
 

@@ -11,14 +11,15 @@
 //! <https://github.com/carvel-dev/imgpkg/blob/develop/pkg/imgpkg/imagedesc/types.go>
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use serde::Deserialize;
 
 use super::index::Root;
 use super::tree::{Stored, Tree};
-use super::{Error, Meaning, Problem, Understood, read};
+use super::{Error, Meaning, Problem, Understood, read, tell};
 use crate::extent::InMemory;
-use crate::oci::{Descriptor, Digest, Manifest, MediaType, Reference, Tag};
+use crate::oci::{Descriptor, Digest, Reference, Tag};
 
 const MANIFEST_FILE: &str = "manifest.json";
 /// The longest `manifest.json` read, in bytes: some thousand images.
@@ -27,13 +28,15 @@ const MAX_MANIFEST_SIZE: u64 = 32 << 20;
 const HEAD: usize = 256;
 /// How it begins, white space apart.
 const BEGINNINGS: [&[u8]; 2] = [b"[{\"ImageIndex\":", b"[{\"Image\":"];
+/// What the type of a manifest is said to be where nobody says it but the manifest itself.
+const UNTYPED: &str = "application/octet-stream";
 const LAYER: &str = ".tar.gz";
 /// The longest name shown in a message, in characters.
 const MAX_SHOWN: usize = 300;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Entry {
+struct Listed {
     #[serde(default)]
     image_index: Option<Index>,
     #[serde(default)]
@@ -114,11 +117,11 @@ pub fn recognise(tree: &Tree) -> bool {
 /// When `manifest.json` is broken.
 pub(super) fn understand(tree: &Tree) -> Result<Understood, Error> {
     let bytes = read(tree, MANIFEST_FILE, MAX_MANIFEST_SIZE)?;
-    let entries: Vec<Entry> = serde_json::from_slice(&bytes)
+    let entries: Vec<Listed> = serde_json::from_slice(&bytes)
         .map_err(|source| Error::Imgpkg { path: MANIFEST_FILE.to_owned(), source })?;
     drop(bytes);
     let mut gathered = Gathered { blobs: layers(tree), ..Gathered::default() };
-    for Entry { image_index, image } in entries {
+    for Listed { image_index, image } in entries {
         if let Some(index) = image_index {
             let Index { refs, tag, orig_ref, media_type, digest, raw, images, indexes } = index;
             gathered.named(&Named { refs, tag, orig_ref }, Document { media_type, digest, raw });
@@ -126,12 +129,10 @@ pub(super) fn understand(tree: &Tree) -> Result<Understood, Error> {
         }
         if let Some(Image { refs, tag, orig_ref, config, manifest }) = image {
             gathered.named(&Named { refs, tag, orig_ref }, manifest);
-            gathered.document(config);
+            gathered.document(config, true);
         }
     }
-    let Gathered { mut blobs, documents, roots, problems } = gathered;
-    blobs.extend(documents);
-    Ok(Understood { meaning: Meaning::Imgpkg, blobs, roots, problems })
+    Ok(gathered.finish())
 }
 
 /// The layers, by the digests that their names say.
@@ -148,41 +149,45 @@ fn layers(tree: &Tree) -> Vec<(Digest, Stored)> {
 struct Gathered {
     blobs: Vec<(Digest, Stored)>,
     /// Manifests and configurations: many images may have the same one.
-    documents: BTreeMap<Digest, Stored>,
+    documents: BTreeMap<Digest, Kept>,
     roots: Vec<Root>,
     problems: Vec<Problem>,
 }
 
+/// A document that is kept.
+struct Kept {
+    stored: Stored,
+    /// Whether it is what its digest says.
+    is_whole: bool,
+    is_config: bool,
+}
+
 impl Gathered {
-    /// Keeps a document, if it is what its digest says; answers whether it is.
-    fn document(&mut self, document: Document) -> bool {
+    /// Keeps a document; of several the one that is what its digest says.
+    fn document(&mut self, document: Document, is_config: bool) {
         let Document { digest, raw, .. } = document;
-        if !digest.matches(raw.as_bytes()) {
-            self.problems.push(Problem::Damaged { digest, offset: None });
-            return false;
+        let is_whole = digest.matches(raw.as_bytes());
+        let stored = Stored::Packed(InMemory::shared(raw.into_bytes()));
+        let kept = Kept { stored, is_whole, is_config };
+        match self.documents.entry(digest) {
+            Entry::Occupied(mut known) if is_whole => drop(known.insert(kept)),
+            Entry::Occupied(_) => {}
+            Entry::Vacant(place) => drop(place.insert(kept)),
         }
-        let stored = || Stored::Packed(InMemory::shared(raw.into_bytes()));
-        self.documents.entry(digest).or_insert_with(stored);
-        true
     }
 
     /// Keeps a manifest under its names.
     fn named(&mut self, named: &Named, manifest: Document) {
         let (digest, size) = (manifest.digest.clone(), manifest.raw.len() as u64);
-        let said: Option<MediaType> = manifest.media_type.as_deref().and_then(|it| it.parse().ok());
-        let parsed = Manifest::parse(manifest.raw.as_bytes(), said.as_ref());
-        if !self.document(manifest) {
-            return;
-        }
-        let media_type = match parsed {
-            Ok(parsed) => parsed.media_type,
+        let said = manifest.media_type.as_deref().unwrap_or(UNTYPED);
+        let descriptor = match said.parse() {
+            Ok(media_type) => Descriptor::new(media_type, digest.clone(), size),
             Err(error) => {
                 let reason = error.to_string();
-                self.problems.push(Problem::Unreadable { digest, reason });
-                return;
+                return tell(&mut self.problems, Problem::Unreadable { digest, reason });
             }
         };
-        let descriptor = Descriptor::new(media_type, digest.clone(), size);
+        self.document(manifest, false);
         let before = self.roots.len();
         let tag = named.tag.as_deref().filter(|tag| !tag.is_empty());
         let refs = named.refs.iter().flatten().map(|name| (name, tag));
@@ -193,13 +198,26 @@ impl Gathered {
                 Err(error) => {
                     let name = name.chars().take(MAX_SHOWN).collect();
                     let (image, reason) = (digest.to_string(), error.to_string());
-                    self.problems.push(Problem::Misnamed { name, image, reason });
+                    tell(&mut self.problems, Problem::Misnamed { name, image, reason });
                 }
             }
         }
         if self.roots.len() == before {
-            self.problems.push(Problem::Nameless { digest });
+            tell(&mut self.problems, Problem::Nameless { digest });
         }
+    }
+
+    /// The blobs, the roots and the problems.
+    fn finish(self) -> Understood {
+        let Self { mut blobs, documents, roots, mut problems } = self;
+        for (digest, Kept { stored, is_whole, is_config }) in documents {
+            // Manifests are read, and told if they are damaged.
+            if is_config && !is_whole {
+                tell(&mut problems, Problem::Damaged { digest: digest.clone(), offset: None });
+            }
+            blobs.push((digest, stored));
+        }
+        Understood { meaning: Meaning::Imgpkg, blobs, roots, problems }
     }
 
     /// Keeps what is in an index, to any depth.
@@ -208,12 +226,12 @@ impl Gathered {
         let mut images = images.unwrap_or_default();
         loop {
             for Image { config, manifest, .. } in std::mem::take(&mut images) {
-                self.document(config);
-                self.document(manifest);
+                self.document(config, true);
+                self.document(manifest, false);
             }
             let Some(index) = indexes.pop() else { return };
             let Index { media_type, digest, raw, images: within, indexes: below, .. } = index;
-            self.document(Document { media_type, digest, raw });
+            self.document(Document { media_type, digest, raw }, false);
             images = within.unwrap_or_default();
             indexes.extend(below.unwrap_or_default());
         }
@@ -231,6 +249,7 @@ fn root(name: &str, tag: Option<&str>, descriptor: &Descriptor) -> Result<Root, 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::oci::MediaType;
 
     fn tree(manifest: &str) -> Tree {
         let mut tree = Tree::default();
@@ -268,7 +287,7 @@ mod tests {
             format!(
                 r#"{{"Image":{{"Refs":{refs},"Tag":"{tag}","OrigRef":"{original}",
                 "Config":{{"Digest":"{digest}","Raw":"{config}"}},
-                "Manifest":{{"MediaType":"","Digest":"{named}","Raw":{raw}}}}}}}"#
+                "Manifest":{{"Digest":"{named}","Raw":{raw}}}}}}}"#
             )
         };
         let at = |tag: &str| format!("quay.io/a/b{tag}@{named}");

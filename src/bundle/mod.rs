@@ -308,6 +308,9 @@ pub enum Problem {
         /// Why.
         reason: String,
     },
+    /// There is more to tell than anybody reads.
+    #[error("it has more problems than these")]
+    More,
     /// A file of the container was left out.
     #[error("{path:?} is left out: {reason}")]
     Omitted {
@@ -325,6 +328,14 @@ impl Bundle {
         let made = self.archive.as_ref().and_then(|it| it.earlier.get(digest));
         let made = made.map(|made| format!("in the archive of {made}"));
         made.or_else(|| self.archive_v1.as_ref().map(|it| it.elsewhere().to_owned()))
+    }
+}
+
+impl Problem {
+    /// The digest of what is damaged, if that is the problem.
+    fn damaged(&self) -> Option<Digest> {
+        let Self::Damaged { digest, .. } = self else { return None };
+        Some(digest.clone())
     }
 }
 
@@ -351,10 +362,12 @@ pub fn open(path: &Path, verify: bool) -> Result<Bundle, Error> {
     } else {
         (understand(&tree, path, edition.is_some())?, None)
     };
+    let damaged: Vec<Digest> = understood.problems.iter().filter_map(Problem::damaged).collect();
     problems.extend(understood.problems);
     let meaning = understood.meaning;
     let (mut index, more) =
         index::build(understood.blobs, understood.roots, meaning.roots(), verify)?;
+    index.take_damaged(&damaged);
     if matches!(meaning, Meaning::Storage | Meaning::Mirror | Meaning::Layouts) {
         index.keep_outermost_roots();
     }
@@ -474,6 +487,18 @@ fn shown(tree: &Tree) -> String {
         text.push_str(&format!("{before}{short:?}"));
     }
     if tree.len() > SHOWN { text + ", …" } else { text }
+}
+
+/// How many problems are told of what one document lists: a hostile one lists a million.
+const MAX_TOLD: usize = 1000;
+
+/// Adds a problem, if there are not too many yet.
+fn tell(problems: &mut Vec<Problem>, problem: Problem) {
+    match problems.len() {
+        0..MAX_TOLD => problems.push(problem),
+        MAX_TOLD => problems.push(Problem::More),
+        _ => {}
+    }
 }
 
 /// Reads a document of a tree, at most `limit` bytes.

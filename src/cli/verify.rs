@@ -111,6 +111,7 @@ fn is_damage(error: &Error) -> bool {
             | Error::UnknownContainer(_)
             | Error::UnknownMeaning(_)
             | Error::PackedCache
+            | Error::Ancient
             | Error::TooMany(_)
     )
 }

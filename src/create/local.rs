@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::bundle::{self, Bundle};
+use crate::bundle::{self, Bundle, Problem};
 use crate::content::acceptance::{self, Accepted, Fate};
 use crate::content::adoption::adopt;
 use crate::content::live::State;
@@ -21,6 +21,8 @@ pub(super) struct Local {
     pub(super) left_out: HashSet<Digest>,
     /// The files of which nothing can be taken, and why.
     pub(super) unfit: Vec<(PathBuf, String)>,
+    /// The images of archives that cannot be taken, as these call them, and why.
+    pub(super) unserved: Vec<(String, String)>,
 }
 
 /// A file that cannot be opened, and why.
@@ -41,6 +43,12 @@ impl Local {
         let absent = open.iter().flat_map(|it| it.index.absent());
         let absent = absent.filter(|it| it.role == Role::Manifest && !held.contains(&it.digest));
         let left_out = absent.map(|it| it.digest.clone()).collect();
+        let problems = open.iter().flat_map(|it| &it.problems);
+        let unserved = problems.filter_map(|problem| match problem {
+            Problem::Unserved { image, reason } => Some((image.clone(), reason.clone())),
+            _ => None,
+        });
+        let unserved = unserved.collect();
         // Copying verifies every byte.
         let snapshots = open.into_iter().map(|it| Arc::new(Snapshot::new(it, Verify::Never)));
         let snapshots = adopt(snapshots.collect());
@@ -49,7 +57,8 @@ impl Local {
             let Fate { state: State::Waiting | State::Refused, reason } = fate else { return None };
             Some((snapshot.bundle().path.clone(), reason.unwrap_or_default()))
         });
-        Ok(Self { unfit: unfit.collect(), overlay: Overlay::new(stacked, false), left_out })
+        let (unfit, overlay) = (unfit.collect(), Overlay::new(stacked, false));
+        Ok(Self { overlay, left_out, unfit, unserved })
     }
 
     /// The images that `wanted`, a tag or a reference, means; all, if none is said.

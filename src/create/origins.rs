@@ -88,6 +88,11 @@ impl<'a, R: Source> Origins<'a, R> {
                     for (path, reason) in std::mem::take(&mut local.unfit) {
                         failed.push((path.display().to_string(), Unresolved::Unfit(reason)));
                     }
+                    // Who names an image wants no other.
+                    if reference.is_none() {
+                        let unserved = std::mem::take(&mut local.unserved).into_iter();
+                        failed.extend(unserved.map(|(it, why)| (it, Unresolved::Unfit(why))));
+                    }
                     let shown = paths.first().map(|it| it.display().to_string());
                     let shown = shown.unwrap_or_default();
                     let found = local.select(reference.as_deref(), request.referrers);

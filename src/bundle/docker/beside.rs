@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 
 use super::super::index::Root;
 use super::super::tree::{Stored, Tree};
-use super::super::{Problem, read};
+use super::super::{Problem, read, tell};
 use super::{Image, MANIFEST_FILE, MAX_MANIFEST_SIZE, Maker, images, layer, names, root};
 use crate::oci::{self, Descriptor, Digest, MAX_MANIFEST_SIZE as MAX_DOCUMENT, Manifest, Role};
 
@@ -51,14 +51,16 @@ pub(in super::super) fn understand(tree: &Tree, named: &[Root]) -> Beside {
             Ok(descriptor) => descriptor,
             Err(fault) => {
                 let (image, reason) = (image.shown(), fault.to_string());
-                beside.problems.push(Problem::Unserved { image, reason });
+                tell(&mut beside.problems, Problem::Unserved { image, reason });
                 continue;
             }
         };
         let names = names(image, &mut beside.problems).into_iter();
         beside.roots.extend(names.map(|(name, tag)| root(name, tag, &descriptor)));
     }
-    beside.blobs = maker.finish();
+    let (blobs, damaged) = maker.finish();
+    beside.blobs = blobs;
+    beside.problems.extend(damaged);
     beside
 }
 

@@ -2,11 +2,13 @@
 //!
 //! Docker's schema 2, or the OCI one for an image with a zstd layer: schema 2 knows none.
 
+use std::collections::HashSet;
 use std::io;
 
 use serde::{Deserialize, Serialize};
 
 use super::super::tree::{self, Stored, Tree};
+use super::super::{Problem, tell};
 use super::Image;
 use super::layer::{self, Layer, Layers, Packing};
 use crate::extent::InMemory;
@@ -118,6 +120,8 @@ pub(super) struct Maker<'t> {
     tree: &'t Tree,
     layers: Layers<'t>,
     blobs: Vec<(Digest, Stored)>,
+    /// Configurations that do not have the digests in their names.
+    damaged: Vec<(Digest, Stored)>,
     /// How many bytes may still be read and made.
     readable: u64,
     makeable: usize,
@@ -126,31 +130,42 @@ pub(super) struct Maker<'t> {
 impl<'t> Maker<'t> {
     pub(super) fn new(tree: &'t Tree) -> Self {
         let layers = Layers::new(tree);
-        Self { tree, layers, blobs: Vec::new(), readable: MAX_READ, makeable: MAX_MADE }
+        let (blobs, damaged) = (Vec::new(), Vec::new());
+        Self { tree, layers, blobs, damaged, readable: MAX_READ, makeable: MAX_MADE }
     }
 
-    /// The blobs of the images made.
-    pub(super) fn finish(self) -> Vec<(Digest, Stored)> {
-        self.blobs
+    /// The blobs of the images made, and what is damaged: who verifies the archive is to find it.
+    pub(super) fn finish(self) -> (Vec<(Digest, Stored)>, Vec<Problem>) {
+        let Self { mut blobs, mut damaged, .. } = self;
+        let whole: HashSet<Digest> = blobs.iter().map(|(digest, _)| digest.clone()).collect();
+        damaged.retain(|(digest, _)| !whole.contains(digest));
+        let mut problems = Vec::new();
+        for (digest, stored) in &damaged {
+            let (digest, offset) = (digest.clone(), stored.offset());
+            tell(&mut problems, Problem::Damaged { digest, offset });
+        }
+        blobs.append(&mut damaged);
+        (blobs, problems)
     }
 
     /// Makes the manifest of an image.
     ///
     /// # Errors
     ///
-    /// When something of it is missing, broken or too long; then nothing of it is kept.
+    /// When something of it is missing, broken or too long; then it is not kept.
     pub(super) fn make(&mut self, image: &Image) -> Result<Descriptor, Fault> {
         let paths = image.layers.as_deref().unwrap_or_default();
         if paths.len() > MAX_LAYERS {
             return Err(Fault::ManyLayers(paths.len()));
         }
         let (stored, bytes) = self.config(&image.config)?;
-        let config: Config = serde_json::from_slice(&bytes)
-            .map_err(|error| Fault::Config(image.config.clone(), error))?;
         let digest = Digest::of(&bytes);
-        if layer::named(&image.config).is_some_and(|named| named != digest) {
+        if let Some(named) = layer::named(&image.config).filter(|named| *named != digest) {
+            self.damaged.push((named, stored));
             return Err(Fault::DamagedConfig(image.config.clone()));
         }
+        let config: Config = serde_json::from_slice(&bytes)
+            .map_err(|error| Fault::Config(image.config.clone(), error))?;
         let diff_ids = config.rootfs.and_then(|it| it.diff_ids).unwrap_or_default();
         if diff_ids.len() != paths.len() {
             let path = image.config.clone();

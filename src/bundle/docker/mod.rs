@@ -18,7 +18,7 @@ use serde::Deserialize;
 
 use super::index::Root;
 use super::tree::Tree;
-use super::{Error, Meaning, Problem, Understood, read};
+use super::{Error, Meaning, Problem, Understood, read, tell};
 use crate::oci::{self, Descriptor, Name, Reference, Tag};
 use image::Maker;
 
@@ -86,7 +86,7 @@ pub(super) fn understand(tree: &Tree, stem: Option<&oci::Repository>) -> Result<
             Ok(descriptor) => descriptor,
             Err(fault) => {
                 let reason = fault.to_string();
-                problems.push(Problem::Unserved { image: image.shown(), reason });
+                tell(&mut problems, Problem::Unserved { image: image.shown(), reason });
                 continue;
             }
         };
@@ -95,11 +95,13 @@ pub(super) fn understand(tree: &Tree, stem: Option<&oci::Repository>) -> Result<
             names.push((Name { registry: None, repository: stem.clone() }, None));
         }
         if names.is_empty() {
-            problems.push(Problem::Nameless { digest: descriptor.digest.clone() });
+            tell(&mut problems, Problem::Nameless { digest: descriptor.digest.clone() });
         }
         roots.extend(names.into_iter().map(|(name, tag)| root(name, tag, &descriptor)));
     }
-    Ok(Understood { meaning: Meaning::Docker, blobs: maker.finish(), roots, problems })
+    let (blobs, damaged) = maker.finish();
+    problems.extend(damaged);
+    Ok(Understood { meaning: Meaning::Docker, blobs, roots, problems })
 }
 
 fn images(bytes: &[u8]) -> Result<Vec<Image>, Error> {
@@ -121,7 +123,7 @@ fn names(image: &Image, problems: &mut Vec<Problem>) -> Vec<(Name, Option<Tag>)>
             Ok(reference) => names.push((reference.name(), reference.tag)),
             Err(error) => {
                 let [name, image] = [text, &image.config].map(|it| shown(it));
-                problems.push(Problem::Misnamed { name, image, reason: error.to_string() });
+                tell(problems, Problem::Misnamed { name, image, reason: error.to_string() });
             }
         }
     }

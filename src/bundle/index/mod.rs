@@ -259,6 +259,17 @@ impl ContentIndex {
         build::extend(self.clone(), manifests, verify)
     }
 
+    /// Takes what was found damaged before the index was made.
+    pub(super) fn take_damaged(&mut self, digests: &[Digest]) {
+        let blobs: Vec<_> = digests.iter().filter_map(|digest| self.find(digest)).collect();
+        let manifests = &self.manifests;
+        // A whole one was found, too.
+        let is_manifest = |blob: &Ordinal| manifests.binary_search_by_key(blob, |it| it.0).is_ok();
+        self.damaged.extend(blobs.into_iter().filter(|blob| !is_manifest(blob)));
+        self.damaged.sort_unstable();
+        self.damaged.dedup();
+    }
+
     /// Keeps of the roots of each repository those that it has a tag for, and those that no other
     /// root of it needs: a registry's storage lists the children of an index beside the index.
     pub(super) fn keep_outermost_roots(&mut self) {
