@@ -103,14 +103,6 @@ pub trait ReadAt: fmt::Debug + Send + Sync {
 #[derive(Debug)]
 pub struct InMemory(pub Vec<u8>);
 
-impl InMemory {
-    /// Bytes that any number of readers may have.
-    #[must_use]
-    pub fn shared(bytes: Vec<u8>) -> Arc<dyn ReadAt> {
-        Arc::new(Self(bytes))
-    }
-}
-
 impl ReadAt for InMemory {
     fn length(&self) -> u64 {
         self.0.len() as u64

@@ -17,8 +17,7 @@ use serde::Deserialize;
 
 use super::index::Root;
 use super::tree::{Stored, Tree};
-use super::{Error, Meaning, Problem, Understood, read, tell};
-use crate::extent::InMemory;
+use super::{Error, Meaning, Problem, Understood, docker, read, tell};
 use crate::oci::{Descriptor, Digest, Reference, Tag};
 
 const MANIFEST_FILE: &str = "manifest.json";
@@ -167,7 +166,7 @@ impl Gathered {
     fn document(&mut self, document: Document, is_config: bool) {
         let Document { digest, raw, .. } = document;
         let is_whole = digest.matches(raw.as_bytes());
-        let stored = Stored::Packed(InMemory::shared(raw.into_bytes()));
+        let stored = docker::packed(raw.into_bytes());
         let kept = Kept { stored, is_whole, is_config };
         match self.documents.entry(digest) {
             Entry::Occupied(mut known) if is_whole => drop(known.insert(kept)),
@@ -253,7 +252,7 @@ mod tests {
 
     fn tree(manifest: &str) -> Tree {
         let mut tree = Tree::default();
-        let stored = Stored::Packed(InMemory::shared(manifest.as_bytes().to_vec()));
+        let stored = docker::packed(manifest.as_bytes().to_vec());
         tree.insert(MANIFEST_FILE, stored);
         tree
     }

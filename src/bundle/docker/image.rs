@@ -9,9 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use super::super::tree::{self, Stored, Tree};
 use super::super::{Problem, tell};
-use super::Image;
 use super::layer::{self, Layer, Layers, Packing};
-use crate::extent::InMemory;
+use super::{Image, packed};
 use crate::oci::{self, Descriptor, Digest, MediaType};
 
 /// The longest configuration read, in bytes: no client takes a longer one.
@@ -191,7 +190,7 @@ impl<'t> Maker<'t> {
         let bytes = serde_json::to_vec(&manifest)?;
         self.makeable = self.makeable.checked_sub(bytes.len()).ok_or(Fault::ManyImages)?;
         let descriptor = Descriptor::new(media_type, Digest::of(&bytes), bytes.len() as u64);
-        blobs.push((descriptor.digest.clone(), Stored::Packed(InMemory::shared(bytes))));
+        blobs.push((descriptor.digest.clone(), packed(bytes)));
         self.blobs.append(&mut blobs);
         Ok(descriptor)
     }

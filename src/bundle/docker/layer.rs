@@ -4,12 +4,10 @@ use std::collections::HashMap;
 use std::io;
 
 use super::super::tree::{self, Stored, Tree};
+use super::hash;
 use super::image::Fault;
 use crate::extent::Content;
-use crate::oci::{Algorithm, Digest, Hasher};
-
-/// How much of a compressed layer is hashed at a time, in bytes.
-const PIECE: usize = 1 << 20;
+use crate::oci::Digest;
 
 /// How a layer is packed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -74,7 +72,7 @@ fn packing(content: &Content) -> io::Result<Result<Packing, &'static str>> {
         [0x1f, 0x8b, ..] => Ok(Packing::Gzip),
         [0x28, 0xb5, 0x2f, 0xfd, ..] => Ok(Packing::Zstd),
         [0xfd, b'7', b'z', b'X', b'Z', 0] => Err("xz"),
-        [b'B', b'Z', b'h', ..] => Err("bzip2"),
+        [b'B', b'Z', b'h', b'1'..=b'9', b'1', b'A'] => Err("bzip2"),
         _ => Ok(Packing::Plain),
     })
 }
@@ -90,12 +88,6 @@ pub(super) fn named(path: &str) -> Option<Digest> {
     let file = path.rsplit('/').next().unwrap_or(path);
     let word = file.split('.').next().unwrap_or(file);
     if word.contains(':') { word.parse().ok() } else { format!("sha256:{word}").parse().ok() }
-}
-
-fn hash(content: &Content) -> io::Result<Digest> {
-    let mut hasher = Hasher::new(Algorithm::Sha256);
-    content.read_through(&mut vec![0; PIECE], |piece| piece.map(|piece| hasher.update(piece)))?;
-    Ok(hasher.finish())
 }
 
 #[cfg(test)]

@@ -14,18 +14,25 @@ pub(super) mod beside;
 mod image;
 mod layer;
 
+use std::io;
+use std::sync::Arc;
+
 use serde::Deserialize;
 
 use super::index::Root;
-use super::tree::Tree;
+use super::tree::{Stored, Tree};
 use super::{Error, Meaning, Problem, Understood, read, tell};
-use crate::oci::{self, Descriptor, Name, Reference, Tag};
+use crate::extent::{Content, InMemory};
+use crate::oci::{self, Algorithm, Descriptor, Digest, Hasher, Name, Reference, Tag};
 use image::Maker;
 
 const MANIFEST_FILE: &str = "manifest.json";
 const MAX_MANIFEST_SIZE: u64 = 16 << 20;
 /// The list of names of docker before 1.10, which later ones wrote, too.
 const REPOSITORIES_FILE: &str = "repositories";
+
+/// How much of a compressed layer is hashed at a time, in bytes.
+const PIECE: usize = 1 << 20;
 
 /// What `manifest.json` says of an image.
 #[derive(Debug, Deserialize)]
@@ -128,4 +135,16 @@ fn names(image: &Image, problems: &mut Vec<Problem>) -> Vec<(Name, Option<Tag>)>
         }
     }
     names
+}
+
+/// The digest of all of a content.
+pub(super) fn hash(content: &Content) -> io::Result<Digest> {
+    let mut hasher = Hasher::new(Algorithm::Sha256);
+    content.read_through(&mut vec![0; PIECE], |piece| piece.map(|piece| hasher.update(piece)))?;
+    Ok(hasher.finish())
+}
+
+/// Bytes that were made while a bundle was opened.
+pub(super) fn packed(bytes: Vec<u8>) -> Stored {
+    Stored::Packed(Arc::new(InMemory(bytes)))
 }
