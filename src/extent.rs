@@ -44,6 +44,21 @@ impl Content {
         }
     }
 
+    /// The `length` bytes from `start`, or nothing if it has not that many.
+    #[must_use]
+    pub fn slice(&self, start: u64, length: u64) -> Option<Self> {
+        if start.checked_add(length)? > self.length() {
+            return None;
+        }
+        Some(match self {
+            Self::Extent(extent) => Self::Extent(extent.slice(start, length)),
+            Self::Packed(packed) => match packed.extent(start, length) {
+                Some(extent) => Self::Extent(extent),
+                None => Self::Packed(Arc::new(Slice { of: Arc::clone(packed), start, length })),
+            },
+        })
+    }
+
     /// Reads all of it in order, as much at a time as `buffer` holds, and shows each piece.
     ///
     /// Ends with the first error: that of `each`, which is also shown why a piece cannot be read.
@@ -97,6 +112,38 @@ pub trait ReadAt: fmt::Debug + Send + Sync {
     ///
     /// When the buffer reaches past the end, or the bytes cannot be read or decompressed.
     fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<()>;
+
+    /// The `length` bytes from `start`, if they lie as they are in one run of a file.
+    fn extent(&self, start: u64, length: u64) -> Option<Extent> {
+        let _ = (start, length);
+        None
+    }
+}
+
+/// A part of bytes that cost work to make; whoever makes one has checked that it is within.
+#[derive(Debug)]
+struct Slice {
+    of: Arc<dyn ReadAt>,
+    start: u64,
+    length: u64,
+}
+
+impl ReadAt for Slice {
+    fn length(&self) -> u64 {
+        self.length
+    }
+
+    fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<()> {
+        match position.checked_add(buffer.len() as u64) {
+            Some(end) if end <= self.length => self.of.read_at(buffer, self.start + position),
+            _ => Err(io::ErrorKind::UnexpectedEof.into()),
+        }
+    }
+
+    fn extent(&self, start: u64, length: u64) -> Option<Extent> {
+        let within = start.checked_add(length)? <= self.length;
+        within.then(|| self.of.extent(self.start + start, length))?
+    }
 }
 
 /// Bytes that lie in no file: a document made while opening a bundle.
@@ -291,6 +338,17 @@ mod tests {
         assert_eq!(extent.slice(99, 1).length(), 0);
         let cached = extent.read_cached(&mut buffer, 0).unwrap();
         assert!(cached == 0 || buffer.get(..cached) == b"234".get(..cached));
+    }
+
+    #[test]
+    fn slices_stay_within() {
+        let packed = Content::Packed(Arc::new(InMemory(b"0123456789".to_vec())));
+        let slice = packed.slice(2, 5).unwrap();
+        assert_eq!(slice.read_all(5).unwrap(), b"23456");
+        assert!(slice.read_at(&mut [0; 2], 4).is_err());
+        assert_eq!(slice.slice(4, 1).unwrap().read_all(5).unwrap(), b"6");
+        assert!(slice.slice(4, 2).is_none() && slice.slice(u64::MAX, 1).is_none());
+        assert!(packed.slice(10, 0).is_some() && packed.slice(0, 11).is_none());
     }
 
     #[test]

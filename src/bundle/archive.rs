@@ -7,13 +7,10 @@
 //! ustar, GNU and pax headers: <https://pubs.opengroup.org/onlinepubs/9799919799/utilities/pax.html>
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::{self, BufReader};
-use std::os::unix::fs::FileExt;
-use std::sync::Arc;
 
-use super::tree::{self, Stored, Tree};
-use crate::extent::Extent;
+use super::tree::{self, Tree};
+use crate::extent::Content;
 
 /// How many links may follow one another.
 const MAX_HOPS: usize = 8;
@@ -27,13 +24,13 @@ const END: u64 = 1024;
 /// # Errors
 ///
 /// When the headers are not those of a tar archive, or the file ends before the archive does.
-pub fn read(file: &Arc<File>) -> io::Result<(Tree, Vec<tree::Omission>)> {
-    let length = file.metadata()?.len();
+pub fn read(bytes: &Content) -> io::Result<(Tree, Vec<tree::Omission>)> {
+    let length = bytes.length();
     let mut tree = Tree::default();
     let mut links = BTreeMap::new();
     let mut omissions = Vec::new();
     // Of one entry after the other only the headers are wanted: a small buffer, and seeks.
-    let reader = BufReader::with_capacity(4096, At { file, position: 0, length });
+    let reader = BufReader::with_capacity(4096, At { bytes, position: 0 });
     let mut archive = tar::Archive::new(reader);
     let mut end = 0;
     for entry in archive.entries_with_seek()? {
@@ -66,29 +63,26 @@ pub fn read(file: &Arc<File>) -> io::Result<(Tree, Vec<tree::Omission>)> {
             omissions.push(tree::Omission { path: shown, reason: "it is not a regular file" });
             continue;
         }
-        match offset.checked_add(size) {
-            Some(finish) if finish <= length => end = finish,
-            _ => {
-                let message = format!("ends at byte {length}, within {shown:?}");
-                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, message));
-            }
-        }
-        let extent =
-            Extent::new(Arc::clone(file), offset, size).ok_or(io::ErrorKind::InvalidData)?;
+        let Some(content) = bytes.slice(offset, size) else {
+            let message = format!("ends at byte {length}, within {shown:?}");
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, message));
+        };
+        end = offset + size;
         // As extraction does: the last of a name wins.
-        tree.replace(&path, Stored::Extent(extent));
+        tree.replace(&path, content.into());
     }
-    ended(file, end, length)?;
+    ended(bytes, end)?;
     resolve(&mut tree, &links, &mut omissions);
     Ok((tree, omissions))
 }
 
 /// Fails when the end marker is missing: the archive is a part of one.
-fn ended(file: &File, end: u64, length: u64) -> io::Result<()> {
+fn ended(bytes: &Content, end: u64) -> io::Result<()> {
+    let length = bytes.length();
     let rest = length.saturating_sub(end.next_multiple_of(512));
     let mut marker = [0; 512];
     let at = length.checked_sub(512);
-    if rest < END || at.is_none_or(|at| file.read_exact_at(&mut marker, at).is_err()) {
+    if rest < END || at.is_none_or(|at| bytes.read_at(&mut marker, at).is_err()) {
         let message = format!("ends at byte {length} without the end marker of a tar archive");
         return Err(io::Error::new(io::ErrorKind::UnexpectedEof, message));
     }
@@ -116,18 +110,19 @@ fn resolve(tree: &mut Tree, links: &BTreeMap<String, String>, omissions: &mut Ve
     }
 }
 
-/// The file, read from a position of our own: other readers share the handle.
+/// The archive, read from a position of our own: other readers share the handle.
 struct At<'a> {
-    file: &'a File,
+    bytes: &'a Content,
     position: u64,
-    length: u64,
 }
 
 impl io::Read for At<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.file.read_at(buffer, self.position)?;
-        self.position += read as u64;
-        Ok(read)
+        let rest = self.bytes.length().saturating_sub(self.position);
+        let length = usize::try_from(rest).unwrap_or(usize::MAX).min(buffer.len());
+        self.bytes.read_at(buffer.get_mut(..length).unwrap_or_default(), self.position)?;
+        self.position += length as u64;
+        Ok(length)
     }
 }
 
@@ -136,7 +131,7 @@ impl io::Seek for At<'_> {
         let position = match to {
             io::SeekFrom::Start(position) => Some(position),
             io::SeekFrom::Current(by) => self.position.checked_add_signed(by),
-            io::SeekFrom::End(by) => self.length.checked_add_signed(by),
+            io::SeekFrom::End(by) => self.bytes.length().checked_add_signed(by),
         };
         self.position = position.ok_or(io::ErrorKind::InvalidInput)?;
         Ok(self.position)
@@ -146,8 +141,10 @@ impl io::Seek for At<'_> {
 #[cfg(test)]
 mod tests {
     use std::io::Write;
+    use std::sync::Arc;
 
     use super::*;
+    use crate::extent::Extent;
 
     fn archive(entries: &[(&str, tar::EntryType, &str)]) -> Vec<u8> {
         let mut builder = tar::Builder::new(Vec::new());
@@ -174,7 +171,7 @@ mod tests {
     fn open(bytes: &[u8]) -> io::Result<(Tree, Vec<tree::Omission>)> {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(bytes).unwrap();
-        read(&Arc::new(file))
+        read(&Content::Extent(Extent::whole(Arc::new(file)).unwrap()))
     }
 
     #[test]

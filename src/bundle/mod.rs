@@ -36,6 +36,7 @@ use std::sync::Arc;
 pub use glance::{is_bundle_directory, telltales};
 pub use index::ContentIndex;
 
+use crate::extent::{Content, Extent};
 use crate::imageset::record;
 use crate::oci::{self, Digest};
 use edition::Edition;
@@ -406,7 +407,7 @@ fn contain(path: &Path) -> Result<(Container, Tree, Vec<tree::Omission>), Error>
     let container = format::sniff(&file).map_err(Error::Io)?;
     let (tree, omissions) = match container {
         Container::Directory => directory::read(path).map_err(Error::Io)?,
-        Container::Tar => archive::read(&file).map_err(|error| match error.kind() {
+        Container::Tar => archive::read(&whole(&file)?).map_err(|error| match error.kind() {
             io::ErrorKind::UnexpectedEof => Error::NotWhole(error.to_string()),
             _ => Error::Archive(error),
         })?,
@@ -429,6 +430,10 @@ fn contain(path: &Path) -> Result<(Container, Tree, Vec<tree::Omission>), Error>
         }
     };
     Ok((container, tree, omissions))
+}
+
+fn whole(file: &Arc<File>) -> Result<Content, Error> {
+    Extent::whole(Arc::clone(file)).map(Content::Extent).map_err(Error::Io)
 }
 
 /// What the files of a container were understood as.

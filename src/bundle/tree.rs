@@ -82,6 +82,15 @@ impl Stored {
     }
 }
 
+impl From<Content> for Stored {
+    fn from(content: Content) -> Self {
+        match content {
+            Content::Extent(extent) => Self::Extent(extent),
+            Content::Packed(packed) => Self::Packed(packed),
+        }
+    }
+}
+
 impl Tree {
     /// Makes a tree of files in any order, faster than one by one.
     ///
