@@ -14,6 +14,7 @@ mod storage;
 mod table;
 mod tools;
 mod trees;
+mod zarf;
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -10,6 +10,7 @@ const PARSERS: &[(&str, &str)] = &[
     ("docker", "docker"),
     ("edition", "record"),
     ("format", "bundle"),
+    ("hauler", "layout"),
     ("image_mirror", "foreign"),
     ("imgpkg", "imgpkg"),
     ("index", "layout"),

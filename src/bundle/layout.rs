@@ -6,8 +6,10 @@
 //! blobs/<algorithm>/<hex>
 //! ```
 //!
+//! A package of zarf has one in `images/`, beside its `zarf.yaml`; a haul has no `oci-layout`.
 //! <https://github.com/opencontainers/image-spec/blob/v1.1.1/image-layout.md>
 
+use super::hauler;
 use super::index::Root;
 use super::tree::{Stored, Tree};
 use super::{Error, Meaning, Problem, Understood, docker};
@@ -16,10 +18,20 @@ use crate::oci::{self, Algorithm, Digest, INDEX_FILE, LAYOUT_FILE, Name};
 /// The longest `index.json` read, in bytes: some hundred thousand references.
 pub(super) const MAX_INDEX_SIZE: u64 = 32 << 20;
 
-/// Whether a tree is an OCI layout (some writers leave `oci-layout` out).
+/// The directory of the layout in a package of zarf, and the file that says that it is one.
+const ZARF: (&str, &str) = ("images/", "zarf.yaml");
+
+/// Whether a tree is an OCI layout (some writers leave `oci-layout` out), or has one as zarf does.
 #[must_use]
 pub fn recognise(tree: &Tree) -> bool {
-    is_at(tree, "")
+    prefix(tree).is_some()
+}
+
+/// What the paths of the layout in a tree begin with.
+fn prefix(tree: &Tree) -> Option<&'static str> {
+    let (images, package) = ZARF;
+    let prefix = if tree.get(package).is_some() { images } else { "" };
+    is_at(tree, prefix).then_some(prefix)
 }
 
 /// Whether there is one in a directory of a tree, named with the slash at its end.
@@ -37,11 +49,12 @@ pub(super) fn is_at(tree: &Tree, directory: &str) -> bool {
 ///
 /// When `index.json` is missing or is not the index of a layout.
 pub(super) fn understand(tree: &Tree, stem: Option<&oci::Repository>) -> Result<Understood, Error> {
-    let bytes = super::read(tree, INDEX_FILE, MAX_INDEX_SIZE)?;
+    let prefix = prefix(tree).unwrap_or_default();
+    let bytes = super::read(tree, &format!("{prefix}{INDEX_FILE}"), MAX_INDEX_SIZE)?;
     let own = stem.map(|stem| Name { registry: None, repository: stem.clone() });
     let (mut roots, mut problems) = (Vec::new(), Vec::new());
-    name(oci::Index::parse(&bytes)?, own.as_ref(), &mut roots, &mut problems);
-    let mut blobs = blobs(tree, "");
+    name(&oci::Index::parse(&bytes)?, own.as_ref(), &mut roots, &mut problems);
+    let mut blobs = blobs(tree, prefix);
     let beside = docker::beside::understand(tree, &roots);
     blobs.extend(beside.blobs);
     roots.extend(beside.roots);
@@ -51,12 +64,13 @@ pub(super) fn understand(tree: &Tree, stem: Option<&oci::Repository>) -> Result<
 
 /// Names the entries of an index; `own` is the repository of those that name none.
 pub(super) fn name(
-    index: oci::Index,
+    index: &oci::Index,
     own: Option<&Name>,
     roots: &mut Vec<Root>,
     problems: &mut Vec<Problem>,
 ) {
-    for descriptor in index.manifests {
+    let images = hauler::Images::of(&index.manifests);
+    for descriptor in index.manifests.iter().cloned() {
         let nowhere = |repository: oci::Repository| Name { registry: None, repository };
         let (name, tag) = match (oci::Root::of(&descriptor), own) {
             (oci::Root::Full(reference), _) => (reference.name(), reference.tag),
@@ -68,6 +82,7 @@ pub(super) fn name(
                 continue;
             }
         };
+        let tag = images.tag(&descriptor, tag);
         roots.push(Root { name, tag, descriptor });
     }
 }

@@ -49,7 +49,7 @@ pub(super) fn understand(tree: &Tree) -> Result<Understood, Error> {
             continue;
         };
         let own = loose::named(directory.trim_end_matches('/'), None);
-        layout::name(index, own.as_ref(), &mut roots, &mut problems);
+        layout::name(&index, own.as_ref(), &mut roots, &mut problems);
     }
     Ok(Understood { meaning: Meaning::Layouts, blobs, roots, problems })
 }

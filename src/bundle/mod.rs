@@ -12,6 +12,7 @@ pub mod directory;
 pub mod archive;
 pub mod squashfs;
 pub mod index;
+mod hauler;
 pub mod layout;
 pub mod storage;
 pub mod mirror;
