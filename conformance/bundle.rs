@@ -10,11 +10,13 @@ mod made;
 mod mirror;
 mod mirror_v1;
 mod refusals;
+mod parts;
 mod storage;
 mod table;
 mod tools;
 mod trees;
 mod zarf;
+mod zstd;
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -24,10 +24,12 @@ const PARSERS: &[(&str, &str)] = &[
     ("storage", "storage"),
     ("stranger", "bundle"),
     ("talos", "foreign"),
+    ("zstd", "zstd"),
 ];
 
 /// Those that read nothing of what is in a file.
-const OTHERS: &[&str] = &["directory", "glance", "mod", "pieces", "tree"];
+const OTHERS: &[&str] =
+    &["advice", "directory", "glance", "mod", "parts", "pieces", "tree", "volume"];
 
 #[test]
 fn every_parser_of_bundles_has_a_target() {

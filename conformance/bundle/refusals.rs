@@ -55,7 +55,7 @@ fn what_is_compressed_as_a_whole_is_to_be_unwrapped() {
         fs::copy(&wrapped, &renamed).unwrap();
         let command = format!("{unwrap} '{}'", wrapped.display());
         is_refused(&wrapped, &[&format!("it is compressed with {compress}; `{command}` unwraps")]);
-        is_refused(&renamed, &["it is compressed with", r"'\''s'` unwraps it"]);
+        is_refused(&renamed, &["it is compressed with", r"'\''s.tar'` unwraps it"]);
         fs::remove_file(&file).unwrap();
         run(Command::new("sh").arg("-c").arg(&command));
         assert_eq!(notes(&serve(&[&file]), &file), [""; 0]);

@@ -49,7 +49,7 @@ fn what_is_no_bundle_is_said_to_be_what_it_looks_like() {
         shipperd(directory.path()).args(["inspect", "file"]),
         2,
         "",
-        "error: cannot open \"file\"\n  caused by: it is compressed with gzip; `gunzip -k file` unwraps it\n",
+        "error: cannot open \"file\"\n  caused by: it is compressed with gzip; `gunzip < file > file.tar` unwraps it\n",
     );
 }
 

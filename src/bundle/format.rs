@@ -1,8 +1,8 @@
 //! Telling containers apart by what they hold, never by their names.
 
-use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
+
+use crate::extent::Content;
 
 /// The kinds of container.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -13,6 +13,8 @@ pub enum Container {
     Squashfs,
     /// A tar archive: a header whose checksum is right at 0.
     Tar,
+    /// A file in zstd frames, which are read in place.
+    Zstd,
     /// Something compressed as a whole, which must be unwrapped first.
     Compressed(Compression),
     /// A file without content yet, or of zeros: something that is still being written.
@@ -28,52 +30,41 @@ pub enum Compression {
     Gzip,
     /// `.xz`
     Xz,
-    /// `.zst`
-    Zstd,
     /// `.bz2`
     Bzip2,
 }
 
 impl Compression {
-    /// The name of the format and the command that unwraps a file and leaves it there.
+    /// The name of the format.
     #[must_use]
-    pub fn tool(self) -> (&'static str, &'static str) {
+    pub fn name(self) -> &'static str {
         match self {
-            Self::Gzip => ("gzip", "gunzip -k"),
-            Self::Xz => ("xz", "unxz -k"),
-            Self::Zstd => ("zstd", "unzstd"),
-            Self::Bzip2 => ("bzip2", "bunzip2 -k"),
+            Self::Gzip => "gzip",
+            Self::Xz => "xz",
+            Self::Bzip2 => "bzip2",
         }
     }
 }
 
-/// Tells what an open file is.
+/// Tells what a file is.
 ///
 /// # Errors
 ///
 /// When it cannot be read.
-pub fn sniff(file: &File) -> io::Result<Container> {
-    if file.metadata()?.is_dir() {
-        return Ok(Container::Directory);
-    }
+pub fn sniff(file: &Content) -> io::Result<Container> {
     let mut head = [0; 512];
-    let mut length = 0;
-    while let Some(rest) = head.get_mut(length..).filter(|rest| !rest.is_empty()) {
-        match file.read_at(rest, length as u64)? {
-            0 => break,
-            read => length += read,
-        }
-    }
-    Ok(recognise(head.get(..length).unwrap_or_default()))
+    let length = usize::try_from(file.length()).unwrap_or(head.len()).min(head.len());
+    let head = head.get_mut(..length).unwrap_or_default();
+    file.read_at(head, 0)?;
+    Ok(recognise(head))
 }
 
 /// Tells what a file is by its first 512 bytes (fewer, if it is shorter).
 #[must_use]
 pub fn recognise(head: &[u8]) -> Container {
-    let compressions: [(&[u8], Compression); 4] = [
+    let compressions: [(&[u8], Compression); 3] = [
         (&[0x1f, 0x8b], Compression::Gzip),
         (&[0xfd, b'7', b'z', b'X', b'Z', 0], Compression::Xz),
-        (&[0x28, 0xb5, 0x2f, 0xfd], Compression::Zstd),
         (b"BZh", Compression::Bzip2),
     ];
     if head.starts_with(b"hsqs") {
@@ -81,6 +72,11 @@ pub fn recognise(head: &[u8]) -> Container {
     }
     if head.iter().all(|byte| *byte == 0) {
         return Container::Blank;
+    }
+    // pzstd and others begin with a frame that is to be skipped: its last four bits are free.
+    let is_skippable = matches!(head, [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..]);
+    if is_skippable || head.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) {
+        return Container::Zstd;
     }
     if is_tar_header(head) {
         return Container::Tar;
@@ -122,7 +118,9 @@ mod tests {
             (&tar[..512], Container::Tar),
             (&tar[..511], Container::Unknown),
             (&[0x1f, 0x8b, 8], Container::Compressed(Compression::Gzip)),
-            (&[0x28, 0xb5, 0x2f, 0xfd], Container::Compressed(Compression::Zstd)),
+            (&[0x28, 0xb5, 0x2f, 0xfd], Container::Zstd),
+            (&[0x5e, 0x2a, 0x4d, 0x18], Container::Zstd),
+            (b"BZh9", Container::Compressed(Compression::Bzip2)),
             (&[0; 512], Container::Blank),
             (b"", Container::Blank),
             (b"PK\x03\x04", Container::Unknown),

@@ -8,8 +8,13 @@
 
 pub mod tree;
 pub mod format;
+mod advice;
+mod pieces;
+pub mod parts;
+mod volume;
 pub mod directory;
 pub mod archive;
+pub mod zstd;
 pub mod squashfs;
 pub mod index;
 mod hauler;
@@ -20,7 +25,6 @@ pub mod mirror_v1;
 pub mod imgpkg;
 pub mod docker;
 mod loose;
-mod pieces;
 pub mod skopeo;
 pub mod talos;
 pub mod image_mirror;
@@ -29,15 +33,13 @@ mod glance;
 pub mod stranger;
 pub mod edition;
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 pub use glance::{is_bundle_directory, telltales};
 pub use index::ContentIndex;
 
-use crate::extent::{Content, Extent};
 use crate::imageset::record;
 use crate::oci::{self, Digest};
 use edition::Edition;
@@ -45,6 +47,7 @@ use format::{Compression, Container};
 use index::Roots;
 use stranger::Stranger;
 use tree::Tree;
+use zstd::Indexes;
 
 /// How many files are shown of what is no bundle, and how much of their names.
 const SHOWN: usize = 3;
@@ -128,6 +131,7 @@ impl std::fmt::Display for Format {
             Container::Directory => "directory",
             Container::Squashfs => "squashfs",
             Container::Tar => "tar",
+            Container::Zstd => "tar in zstd",
             Container::Compressed(_) | Container::Blank | Container::Unknown => "file",
         };
         let meaning = match self.meaning {
@@ -157,11 +161,30 @@ pub enum Error {
     #[error("it is not whole: {0}")]
     NotWhole(String),
     /// It is compressed as a whole.
-    #[error(
-        "it is compressed with {}; `{} {}` unwraps it",
-        .0.tool().0, .0.tool().1, stranger::quoted(.1)
-    )]
-    Compressed(Compression, PathBuf),
+    #[error("it is compressed with {}; `{command}` unwraps it", compression.name())]
+    Compressed {
+        /// How.
+        compression: Compression,
+        /// What unwraps it.
+        command: String,
+    },
+    /// It is a part of this file.
+    #[error("it is a part of {0:?}: name that one")]
+    Part(PathBuf),
+    /// It is in parts and of a kind that is read as one file.
+    #[error("it is a squashfs image in parts; `cat` joins them")]
+    Parts,
+    /// It is in zstd frames that are not read in place.
+    #[error("it cannot be served in place; {advice}")]
+    NotInPlace {
+        /// What can be done about it.
+        advice: String,
+        /// Why not.
+        source: zstd::Error,
+    },
+    /// It is in zstd frames that cannot be read.
+    #[error(transparent)]
+    Zstd(zstd::Error),
     /// It is nothing that can be served; perhaps something else that is known.
     #[error("it is neither a squashfs image, a tar archive nor a directory")]
     UnknownContainer(#[source] Option<Stranger>),
@@ -350,7 +373,16 @@ impl Problem {
 ///
 /// When it cannot be used at all. What is wrong with parts of it is in [`Bundle::problems`].
 pub fn open(path: &Path, verify: bool) -> Result<Bundle, Error> {
-    let (container, tree, omissions) = contain(path)?;
+    open_with(path, verify, &Indexes::default())
+}
+
+/// Opens a bundle as [`open`] does; what has to be decoded of it is kept in `indexes`.
+///
+/// # Errors
+///
+/// As [`open`].
+pub fn open_with(path: &Path, verify: bool, indexes: &Indexes) -> Result<Bundle, Error> {
+    let (container, tree, omissions) = contain(path, indexes)?;
     let omitted = omissions.into_iter();
     let mut problems: Vec<Problem> =
         omitted.map(|it| Problem::Omitted { path: it.path, reason: it.reason }).collect();
@@ -393,37 +425,43 @@ pub fn open(path: &Path, verify: bool) -> Result<Bundle, Error> {
 ///
 /// When it cannot be opened, or is not what its record says.
 pub fn record(path: &Path) -> Result<Option<Edition>, Error> {
-    let (_, tree, _) = contain(path)?;
+    let (_, tree, _) = contain(path, &Indexes::default())?;
     edition::whole(&tree, true)
 }
 
-fn contain(path: &Path) -> Result<(Container, Tree, Vec<tree::Omission>), Error> {
+/// A container: its kind, its files, and those that are left out.
+type Contained = (Container, Tree, Vec<tree::Omission>);
+
+fn contain(path: &Path, indexes: &Indexes) -> Result<Contained, Error> {
     // Opening a pipe would wait for somebody to write to it.
     let kind = fs::metadata(path).map_err(Error::Io)?.file_type();
     if !kind.is_file() && !kind.is_dir() {
         let found = "it is neither a regular file nor a directory";
         return Err(Error::Io(io::Error::new(io::ErrorKind::InvalidInput, found)));
     }
-    let file = Arc::new(File::open(path).map_err(Error::Io)?);
-    let container = format::sniff(&file).map_err(Error::Io)?;
+    if kind.is_dir() {
+        let (tree, omissions) = directory::read(path).map_err(Error::Io)?;
+        return Ok((Container::Directory, tree, omissions));
+    }
+    let volume = volume::open(path)?;
+    let container = format::sniff(&volume.content).map_err(Error::Io)?;
     let (tree, omissions) = match container {
-        Container::Directory => directory::read(path).map_err(Error::Io)?,
-        Container::Tar => archive::read(&whole(&file)?).map_err(|error| match error.kind() {
-            io::ErrorKind::UnexpectedEof => Error::NotWhole(error.to_string()),
-            _ => Error::Archive(error),
-        })?,
+        Container::Tar => archive::read(&volume.content).map_err(of_archive)?,
+        Container::Zstd => zstd::read(&volume, path, indexes)?,
         Container::Squashfs => {
-            let completeness = squashfs::completeness(&file).map_err(Error::Io)?;
+            let Some(file) = &volume.file else { return Err(Error::Parts) };
+            let completeness = squashfs::completeness(file).map_err(Error::Io)?;
             if let squashfs::Completeness::Short { have, need } = completeness {
                 return Err(Error::NotWhole(format!("it has {have} of {need} bytes")));
             }
-            (squashfs::read(&file)?, Vec::new())
+            (squashfs::read(file)?, Vec::new())
         }
         Container::Compressed(compression) => {
-            return Err(Error::Compressed(compression, path.to_owned()));
+            let command = advice::unwrap(compression, path);
+            return Err(Error::Compressed { compression, command });
         }
-        Container::Blank | Container::Unknown => {
-            let stranger = Stranger::of(&file, path).map_err(Error::Io)?;
+        Container::Directory | Container::Blank | Container::Unknown => {
+            let stranger = Stranger::of(&volume.content, path).map_err(Error::Io)?;
             if stranger.is_none() && container == Container::Blank {
                 return Err(Error::NotWhole("its beginning is still empty".to_owned()));
             }
@@ -433,8 +471,11 @@ fn contain(path: &Path) -> Result<(Container, Tree, Vec<tree::Omission>), Error>
     Ok((container, tree, omissions))
 }
 
-fn whole(file: &Arc<File>) -> Result<Content, Error> {
-    Extent::whole(Arc::clone(file)).map(Content::Extent).map_err(Error::Io)
+fn of_archive(error: io::Error) -> Error {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => Error::NotWhole(error.to_string()),
+        _ => Error::Archive(error),
+    }
 }
 
 /// What the files of a container were understood as.
@@ -516,8 +557,9 @@ fn read(tree: &Tree, path: &str, limit: u64) -> Result<Vec<u8>, Error> {
 
 /// The repository that nameless content of a file belongs to: the file's own name.
 fn stem(path: &Path) -> Option<oci::Repository> {
-    let name = path.file_name()?.to_str()?.to_ascii_lowercase();
+    let name = parts::whole(path.file_name()?.to_str()?).to_ascii_lowercase();
+    let name = name.strip_suffix(".zst").unwrap_or(&name);
     let endings = [".sqfs", ".squashfs", ".tar", ".oci"];
-    let stem = endings.iter().find_map(|ending| name.strip_suffix(ending)).unwrap_or(&name);
+    let stem = endings.iter().find_map(|ending| name.strip_suffix(ending)).unwrap_or(name);
     stem.parse().ok()
 }

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use crate::extent::{Content, ReadAt};
+use crate::extent::{Content, Extent, ReadAt};
 
 /// Pieces in their order.
 #[derive(Debug)]
@@ -47,6 +47,15 @@ impl ReadAt for Pieces {
             buffer = later;
         }
         if buffer.is_empty() { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+    }
+
+    fn extent(&self, start: u64, length: u64) -> Option<Extent> {
+        let first = self.pieces.partition_point(|(end, _)| *end <= start);
+        let (end, piece) = self.pieces.get(first)?;
+        match piece.slice(piece.length() - (end - start), length)? {
+            Content::Extent(extent) => Some(extent),
+            Content::Packed(_) => None,
+        }
     }
 }
 

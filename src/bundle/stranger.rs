@@ -1,10 +1,11 @@
 //! Files that cannot be served as they are: what they look like, by their content, and the command
 //! that makes something of them that can.
 
-use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::path::Path;
+
+use super::advice::quoted;
+use crate::extent::Content;
 
 /// How much of the beginning is looked at, in bytes.
 const HEAD: usize = 512;
@@ -67,19 +68,12 @@ impl Stranger {
     /// # Errors
     ///
     /// When it cannot be read.
-    pub fn of(file: &File, path: &Path) -> io::Result<Option<Self>> {
-        let mut mark = [0; ISO_MARK.1.len()];
-        let is_iso = match file.read_exact_at(&mut mark, ISO_MARK.0) {
-            Ok(()) => mark == *ISO_MARK.1,
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => false,
-            Err(error) => return Err(error),
-        };
-        if is_iso {
+    pub fn of(content: &Content, path: &Path) -> io::Result<Option<Self>> {
+        let mark = beginning(content, ISO_MARK.0, ISO_MARK.1.len())?;
+        if mark == ISO_MARK.1 {
             return Ok(Some(Self::known(&ISO, path)));
         }
-        let mut head = [0; HEAD];
-        let length = file.read_at(&mut head, 0)?;
-        Ok(Self::recognise(head.get(..length).unwrap_or_default(), path))
+        Ok(Self::recognise(&beginning(content, 0, HEAD)?, path))
     }
 
     fn recognise(head: &[u8], path: &Path) -> Option<Self> {
@@ -106,27 +100,26 @@ impl Stranger {
     }
 }
 
-/// A path as a shell takes it.
-pub(super) fn quoted(path: &Path) -> String {
-    let text = path.to_string_lossy();
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%,=".contains(c);
-    if !text.is_empty() && !text.starts_with('-') && text.chars().all(is_plain) {
-        return text.into_owned();
+/// At most `length` bytes from `position`.
+fn beginning(content: &Content, position: u64, length: usize) -> io::Result<Vec<u8>> {
+    let rest = content.length().saturating_sub(position);
+    let mut bytes = vec![0; length.min(usize::try_from(rest).unwrap_or(length))];
+    if !bytes.is_empty() {
+        content.read_at(&mut bytes, position)?;
     }
-    let dashed = if text.starts_with('-') { "./" } else { "" };
-    format!("'{dashed}{}'", text.replace('\'', r"'\''"))
+    Ok(bytes)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
+    use std::sync::Arc;
 
     use super::*;
+    use crate::extent::InMemory;
 
     fn said(content: &[u8]) -> Option<String> {
-        let mut file = tempfile::tempfile().unwrap();
-        file.write_all(content).unwrap();
-        let found = Stranger::of(&file, Path::new("a b.x")).unwrap();
+        let content = Content::Packed(Arc::new(InMemory(content.to_vec())));
+        let found = Stranger::of(&content, Path::new("a b.x")).unwrap();
         found.map(|it| it.to_string())
     }
 
@@ -150,19 +143,6 @@ mod tests {
                 Some(expected) => assert!(found.unwrap().starts_with(expected), "{found:?}"),
                 None => assert_eq!(said, None, "{content:?}"),
             }
-        }
-    }
-
-    #[test]
-    fn paths_are_quoted_for_a_shell() {
-        for (path, expected) in [
-            ("a/b-1.tar.gz", "a/b-1.tar.gz"),
-            ("a b", "'a b'"),
-            ("it's", r"'it'\''s'"),
-            ("$(x)", "'$(x)'"),
-            ("-rf", "'./-rf'"),
-        ] {
-            assert_eq!(quoted(Path::new(path)), expected);
         }
     }
 }

@@ -37,7 +37,14 @@ pub(super) fn open(
     printer: &Printer,
 ) -> Vec<Result<Bundle, Refused>> {
     let mut opened = Vec::new();
-    for path in paths {
+    let paths = match shelf::operands(paths) {
+        Ok(paths) => paths,
+        Err(error) => {
+            let path = paths.first().cloned().unwrap_or_default();
+            return vec![Err(Refused { path, error: Error::Io(error) })];
+        }
+    };
+    for path in &paths {
         match holds_bundles(path)
             .and_then(|many| if many { shelf::candidates(path).map(Some) } else { Ok(None) })
         {
@@ -59,7 +66,7 @@ pub(super) struct Candidate {
 /// The files that `paths` name and, where a path is a directory of bundles, those in it.
 pub(super) fn candidates(paths: &[PathBuf]) -> anyhow::Result<Vec<Candidate>> {
     let mut candidates = Vec::new();
-    for path in paths {
+    for path in &shelf::operands(paths).context("cannot look for bundles")? {
         let failed = || format!("cannot open {path:?}");
         if holds_bundles(path).with_context(failed)? {
             let entries = shelf::candidates(path).with_context(failed)?;

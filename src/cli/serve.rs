@@ -15,6 +15,7 @@ use super::ExitStatus;
 use super::printer::{self, Printer};
 use super::signals::Signals;
 use super::state_dir::StateDir;
+use crate::bundle::zstd::Indexes;
 use crate::content::live::{Live, State};
 use crate::content::overlay::Overlay;
 use crate::content::shelf::{self, Shelf};
@@ -193,7 +194,10 @@ impl Arguments {
             Verify::Open => snapshot::Verify::Open,
             Verify::Never => snapshot::Verify::Never,
         };
-        shelf::Options { verify, strict_repositories: self.strict_repositories }
+        // Without a place for them they are made at every start.
+        let kept = self.state.path().map(|state| Indexes::Kept(state.join("indexes")));
+        let indexes = kept.unwrap_or_default();
+        shelf::Options { verify, strict_repositories: self.strict_repositories, indexes }
     }
 
     /// Listens at an address; answers the URL, too.

@@ -1,4 +1,5 @@
-//! Where the server keeps what it makes once: its certificate authority.
+//! Where the server keeps what it makes once: its certificate authority, and indexes of archives
+//! that are compressed.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -8,8 +9,9 @@ use anyhow::Context;
 /// The flag of the commands that need it.
 #[derive(Debug, clap::Args)]
 pub(super) struct StateDir {
-    /// The directory that keeps the certificate authority [default: $XDG_STATE_HOME/shipperd, else
-    /// /var/lib/shipperd for root, else ~/.local/state/shipperd]
+    /// The directory that keeps the certificate authority, and indexes of compressed archives
+    /// [default: $XDG_STATE_HOME/shipperd, else /var/lib/shipperd for root, else
+    /// ~/.local/state/shipperd]
     #[arg(long, value_name = "DIR")]
     state_dir: Option<PathBuf>,
 }

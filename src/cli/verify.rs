@@ -107,7 +107,10 @@ fn is_damage(error: &Error) -> bool {
     !matches!(
         error,
         Error::Io(_)
-            | Error::Compressed(..)
+            | Error::Compressed { .. }
+            | Error::NotInPlace { .. }
+            | Error::Part(_)
+            | Error::Parts
             | Error::UnknownContainer(_)
             | Error::UnknownMeaning(_)
             | Error::PackedCache

@@ -7,6 +7,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::bundle;
+use crate::bundle::parts::{self, Role, Sets};
 
 /// Finds the files that may be bundles.
 #[derive(Debug)]
@@ -37,7 +38,7 @@ impl Finder {
     /// must be there: a medium that is gone is not one that was emptied.
     pub(super) fn find(&mut self) -> io::Result<Vec<(PathBuf, Stamp)>> {
         let mut found = Vec::new();
-        for path in &self.paths {
+        for path in &operands(&self.paths)? {
             if !path.is_dir() || bundle::is_bundle_directory(path)? {
                 let stamp = match Stamp::of(path) {
                     Err(error)
@@ -63,7 +64,26 @@ impl Finder {
     }
 }
 
-/// What may be a bundle in a directory, sorted by name.
+/// The files that paths name: a part of a file is that file, by its first part, and counts once.
+///
+/// # Errors
+///
+/// When a directory of parts cannot be read.
+pub fn operands(paths: &[PathBuf]) -> io::Result<Vec<PathBuf>> {
+    let mut operands = Vec::with_capacity(paths.len());
+    for path in paths {
+        let path = match parts::role(path)? {
+            Role::Later(first) => first,
+            Role::First(_) | Role::Orphan(_) => path.clone(),
+        };
+        if !operands.contains(&path) {
+            operands.push(path);
+        }
+    }
+    Ok(operands)
+}
+
+/// What may be a bundle in a directory, sorted by name. Of the parts of a file it is the first.
 ///
 /// # Errors
 ///
@@ -72,6 +92,8 @@ pub fn candidates(directory: &Path) -> io::Result<Vec<PathBuf>> {
     let entries = fs::read_dir(directory)?.map(|entry| entry.map(|entry| entry.path()));
     let mut entries = entries.collect::<io::Result<Vec<_>>>()?;
     entries.retain(|path| is_candidate(path));
+    let sets = Sets::of(directory, entries.iter().cloned());
+    entries.retain(|path| !matches!(sets.role(path), Role::Later(_)));
     entries.sort_unstable();
     Ok(entries)
 }
@@ -90,7 +112,13 @@ impl Stamp {
     fn of(path: &Path) -> io::Result<Self> {
         let metadata = fs::metadata(path)?;
         if !metadata.is_dir() {
-            return Ok(Self::from(&metadata));
+            let mut stamp = Self::from(&metadata);
+            if let Role::First(others) = parts::role(path)? {
+                for other in others {
+                    stamp.mix(Self::from(&fs::metadata(other)?));
+                }
+            }
+            return Ok(stamp);
         }
         let mut stamp = Self { device: 0, inode: 0, size: 0, modified: (0, 0) };
         for path in bundle::telltales(path)? {

@@ -10,24 +10,27 @@ use super::acceptance::{self, Accepted, Fate};
 use super::adoption::adopt;
 use super::ambiguity::Ambiguous;
 use super::archives::Archives;
-pub use super::finder::candidates;
 use super::finder::{Finder, Stamp};
+pub use super::finder::{candidates, operands};
 use super::live::{Edition, Findings, Served, State, Status};
 use super::overlay::Overlay;
 use super::snapshot::{Snapshot, Verify};
 use crate::bundle;
+use crate::bundle::zstd::Indexes;
 use crate::source::chain;
 
 /// How many ambiguous names the log tells at a time.
 const NAMED: usize = 10;
 
 /// How what is on the shelf is served.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Options {
     /// When digests are verified.
     pub verify: Verify,
     /// Whether a digest is found only in repositories that hold it.
     pub strict_repositories: bool,
+    /// Where what has to be decoded of compressed archives is kept.
+    pub indexes: Indexes,
 }
 
 /// The files that are served.
@@ -188,7 +191,7 @@ impl Shelf {
     fn open(&self, path: &Path) -> Result<Arc<Snapshot>, Fate> {
         let verify = self.options.verify;
         let shown = path.display();
-        match bundle::open(path, verify != Verify::Never) {
+        match bundle::open_with(path, verify != Verify::Never, &self.options.indexes) {
             Ok(bundle) => {
                 for problem in &bundle.problems {
                     tracing::warn!(bundle = %shown, "{shown}: {problem}");

@@ -4,12 +4,13 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::bundle::zstd::Indexes;
 use crate::bundle::{self, Bundle, Problem};
 use crate::content::acceptance::{self, Accepted, Fate};
 use crate::content::adoption::adopt;
 use crate::content::live::State;
 use crate::content::overlay::Overlay;
-use crate::content::shelf::candidates;
+use crate::content::shelf::{candidates, operands};
 use crate::content::snapshot::{Snapshot, Verify};
 use crate::oci::{Digest, Name, Reference, Registry, Role, Tag};
 use crate::plan::image::Referrers;
@@ -33,10 +34,15 @@ type Found = (Name, Reference);
 
 impl Local {
     /// Opens files, and what lies in directories of them; sequences and parts are stacked.
-    pub(super) fn open(paths: &[PathBuf]) -> Result<Self, Unopened> {
+    ///
+    /// What has to be decoded of them on the way is kept in `scratch`, without a name.
+    pub(super) fn open(paths: &[PathBuf], scratch: &Path) -> Result<Self, Unopened> {
+        let indexes = Indexes::Temporary(scratch.to_owned());
+        let refused = |error| (paths.first().cloned().unwrap_or_default(), error);
+        let operands = operands(paths).map_err(|error| refused(bundle::Error::Io(error)))?;
         let mut open = Vec::new();
-        for path in paths {
-            open.extend(bundles(path)?);
+        for path in &operands {
+            open.extend(bundles(path, &indexes)?);
         }
         let held: HashSet<Digest> =
             open.iter().flat_map(|it| it.index.blobs()).map(|(it, _)| it.clone()).collect();
@@ -93,16 +99,16 @@ impl Local {
 }
 
 /// The bundles that a path means: itself, or those in the directory that it is.
-fn bundles(path: &Path) -> Result<Vec<Bundle>, Unopened> {
+fn bundles(path: &Path, indexes: &Indexes) -> Result<Vec<Bundle>, Unopened> {
     let refused = |error| (path.to_owned(), error);
     let unseen = |error| refused(bundle::Error::Io(error));
     if !path.is_dir() || bundle::is_bundle_directory(path).map_err(unseen)? {
-        return bundle::open(path, true).map(|it| vec![it]).map_err(refused);
+        return bundle::open_with(path, true, indexes).map(|it| vec![it]).map_err(refused);
     }
     let entries = candidates(path).map_err(unseen)?;
     let mut bundles = Vec::new();
     for entry in entries {
-        match bundle::open(&entry, true) {
+        match bundle::open_with(&entry, true, indexes) {
             // Nobody asked for it: it lies beside what was meant.
             Err(bundle::Error::UnknownContainer(_) | bundle::Error::UnknownMeaning(_)) => {
                 tracing::warn!("passing over {}: not a bundle", entry.display());

@@ -44,12 +44,12 @@ const REMOTE: usize = 0;
 
 impl<'a, R: Source> Origins<'a, R> {
     /// Opens the local files among what is wanted.
-    pub(super) async fn open(remote: &'a R, images: &[Wanted]) -> Self {
+    pub(super) async fn open(remote: &'a R, request: &Request) -> Self {
         let mut origins = Self { remote, locals: BTreeMap::new(), failed: BTreeMap::new() };
-        let all: BTreeSet<_> = images.iter().filter_map(Wanted::paths).collect();
+        let all: BTreeSet<_> = request.images.iter().filter_map(Wanted::paths).collect();
         for paths in all {
-            let opened = paths.to_vec();
-            match tokio::task::spawn_blocking(move || Local::open(&opened)).await {
+            let (opened, scratch) = (paths.to_vec(), request.output.clone());
+            match tokio::task::spawn_blocking(move || Local::open(&opened, &scratch)).await {
                 Ok(Ok(local)) => drop(origins.locals.insert(paths.to_vec(), local)),
                 Ok(Err((path, error))) => {
                     origins.failed.insert(paths.to_vec(), (path, error.into()));

@@ -53,7 +53,7 @@ pub async fn create<R: Source>(
         Follows::Nothing => (None, past.map(|past| past.id)),
     };
     let identity = Identity { id: past.as_ref().map(|past| past.id), replaces };
-    let mut origins = Origins::open(remote, &request.images).await;
+    let mut origins = Origins::open(remote, request).await;
     let mut resolved = origins.resolve(request, &*progress).await;
     if !resolved.failed.is_empty() && !request.keep_going {
         let Resolved { failed, total, .. } = resolved;
