@@ -5,6 +5,8 @@
 //! hauler, a shard:    magic "HAULRSF1" | set 8 | count u16 | parity u16 | number u16 | length u64 | crc u32
 //!                     | bytes of the file, or parity; numbers are big-endian
 //! ```
+//!
+//! Sums are not looked at: all that is served has a digest.
 
 use std::fs::File;
 use std::os::unix::fs::MetadataExt;

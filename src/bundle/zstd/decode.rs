@@ -114,13 +114,16 @@ fn frame(
 struct Decoder {
     zstd: Zstd<'static>,
     input: Vec<u8>,
+    /// How much of the input is to be taken.
+    loaded: usize,
     output: Vec<u8>,
 }
 
 impl Decoder {
     fn new(window: u64) -> io::Result<Self> {
-        let input = frame::plain(window).to_vec();
-        let mut decoder = Self { zstd: Zstd::new()?, input, output: vec![0; ROOM] };
+        let (input, output) = (vec![0; BLOCK_HEADER + ROOM], vec![0; ROOM]);
+        let mut decoder = Self { zstd: Zstd::new()?, input, loaded: 0, output };
+        decoder.append(&frame::plain(window));
         decoder.feed()?;
         Ok(decoder)
     }
@@ -147,7 +150,7 @@ impl Decoder {
                     }
                     Segment::Fill { byte, .. } => {
                         self.begin(Kind::Fill, size);
-                        self.input.push(byte);
+                        self.append(&[byte]);
                     }
                     Segment::Frame { .. } | Segment::Packed { .. } => {}
                 }
@@ -163,22 +166,32 @@ impl Decoder {
     /// Makes a block the next input.
     fn load(&mut self, file: &Content, kind: Kind, offset: u64, size: u32) -> Result<(), Error> {
         self.begin(kind, size);
-        let length = usize::try_from(size).unwrap_or_default();
-        self.input.resize(BLOCK_HEADER + length, 0);
-        let body = self.input.get_mut(BLOCK_HEADER..).unwrap_or_default();
+        let end = self.loaded.saturating_add(usize::try_from(size).unwrap_or(usize::MAX));
+        let body = self
+            .input
+            .get_mut(self.loaded..end)
+            .ok_or_else(|| Error::damaged(offset, "the block has more bytes than a block may"))?;
+        self.loaded = end;
         file.read_at(body, offset).map_err(Error::Read)
     }
 
     /// Makes the header of a block the next input.
     fn begin(&mut self, kind: Kind, size: u32) {
-        self.input.clear();
+        self.loaded = 0;
         // Never the last one: the decoder is to go on.
-        self.input.extend(Block { last: false, kind, size }.to_bytes());
+        self.append(&Block { last: false, kind, size }.to_bytes());
+    }
+
+    /// Adds a few bytes to the next input.
+    fn append(&mut self, bytes: &[u8]) {
+        let places = self.input.iter_mut().skip(self.loaded);
+        places.zip(bytes).for_each(|(place, byte)| *place = *byte);
+        self.loaded += bytes.len();
     }
 
     /// Gives all of the input, and answers what comes out.
     fn feed(&mut self) -> io::Result<&[u8]> {
-        let mut input = InBuffer::around(&self.input);
+        let mut input = InBuffer::around(self.input.get(..self.loaded).unwrap_or_default());
         let mut made = 0;
         loop {
             let room = self.output.get_mut(made..).unwrap_or_default();
@@ -190,7 +203,7 @@ impl Decoder {
             self.zstd.run(&mut input, &mut output)?;
             let more = output.pos();
             made += more;
-            let done = input.pos() == self.input.len();
+            let done = input.pos() == self.loaded;
             if done && made < ROOM {
                 return Ok(self.output.get(..made).unwrap_or_default());
             }

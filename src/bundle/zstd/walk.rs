@@ -18,6 +18,8 @@ const MAX_SEGMENTS: usize = 1 << 21;
 /// average: no encoder cuts up its content that much, and each costs a read.
 const FREE_BLOCKS: u64 = 1 << 16;
 const BYTES_PER_BLOCK: u64 = 512;
+/// How many blocks there may be at all: those of two terabytes.
+const MAX_BLOCKS: u64 = 1 << 24;
 
 /// What lies in a zstd file.
 #[derive(Debug, Default)]
@@ -158,7 +160,7 @@ impl Outline {
     fn count(&mut self, at: u64) -> Result<(), Error> {
         self.blocks += 1;
         let content = self.plain.saturating_add(self.packed.saturating_mul(MAX_BLOCK.into()));
-        let most = FREE_BLOCKS.saturating_add(content / BYTES_PER_BLOCK);
+        let most = FREE_BLOCKS.saturating_add(content / BYTES_PER_BLOCK).min(MAX_BLOCKS);
         if self.blocks > most { Err(Error::Pieces { at, pieces: most }) } else { Ok(()) }
     }
 
