@@ -7,7 +7,7 @@ use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::damage::ask;
 use super::storage::inspect;
@@ -15,9 +15,9 @@ use super::zarf::{in_full, layout, package};
 use super::{compare, compare_all, expected, notes, pack, resolve, serve, text};
 use crate::daemon::Daemon;
 use crate::damage::Server;
-use crate::fixtures::Content;
 use crate::fixtures::image::image;
-use crate::fixtures::layer::noise;
+use crate::fixtures::layer::{gzip, noise};
+use crate::fixtures::{Content, digest, media};
 use crate::program::{program, run};
 use crate::spec::wire;
 
@@ -150,6 +150,45 @@ fn every_way_to_compress() {
     pack(&plain, &package(&content, in_full));
     fs::write(&file, zstd::encode_all(File::open(&plain).unwrap(), 3).unwrap()).unwrap();
     check(&file, &content, "a package of zarf");
+}
+
+#[test]
+fn an_archive_of_docker_in_zstd() {
+    let work = tempfile::tempdir().unwrap();
+    let file = work.path().join("rke2-images.linux-amd64.tar.zst");
+    let mut content = Content::default();
+    let layers = [noise(1, 300_000), words(2, 200_000)];
+    let ids: Vec<_> = layers.iter().map(|layer| digest(layer)).collect();
+    let config = json!({
+        "architecture": "amd64", "os": "linux", "rootfs": {"type": "layers", "diff_ids": ids},
+    });
+    let config = content.blob(media::DOCKER_CONFIG, config.to_string());
+    // As crane names its members: the configuration by its digest, a layer by what it is.
+    let mut members = vec![(config.digest.clone(), content.bytes(&config.digest).to_vec())];
+    let mut names = Vec::new();
+    for (layer, kept) in layers.iter().zip([gzip(&layers[0]), layers[1].clone()]) {
+        let digest = content.blob(media::DOCKER_LAYER, kept.clone()).digest;
+        let ending = if kept == *layer { "tar" } else { "tar.gz" };
+        names.push(format!("{}.{ending}", digest.replace("sha256:", "")));
+        members.push((names.last().unwrap().clone(), kept));
+    }
+    let images = json!([{
+        "Config": config.digest, "RepoTags": ["docker.io/rancher/app:v1"], "Layers": names,
+    }]);
+    members.insert(0, ("manifest.json".to_owned(), images.to_string().into_bytes()));
+    let plain = work.path().join("plain.tar");
+    pack(&plain, &members);
+    fs::write(&file, zstd::encode_all(File::open(&plain).unwrap(), 16).unwrap()).unwrap();
+    let digests = [&plain, &file].map(|file| {
+        let site = serve(&[file]);
+        for (digest, bytes) in content.blobs() {
+            let answer = wire::get(site.address(), &format!("/v2/rancher/app/blobs/{digest}"));
+            assert!(answer.status == 200 && answer.body == bytes, "{digest}");
+        }
+        assert_eq!(notes(&site, file), [""; 0]);
+        resolve(&site, "rancher/app", "v1").unwrap()
+    });
+    assert_eq!(digests[0], digests[1]);
 }
 
 /// A small archive in a directory of its own, its bytes and what it holds.

@@ -101,6 +101,7 @@ pub(super) fn walk(file: &Content) -> Result<Outline, Error> {
                 }
             }
             Err(Fault::Short) => return Err(cut(file, at, "the header of a frame")),
+            Err(Fault::Magic) if is_blank(head) => return Err(blank(at)),
             Err(Fault::Magic) => return Err(Error::damaged(at, "no frame begins there")),
             Err(Fault::Reserved) => return Err(Error::damaged(at, "a reserved bit is set")),
             Err(Fault::Dictionary) => return Err(Error::Dictionary(at)),
@@ -129,6 +130,9 @@ fn blocks(file: &Content, mut at: u64, window: u64, outline: &mut Outline) -> Re
             let problem = format!("the block has {} bytes, of at most {largest}", block.size);
             return Err(Error::damaged(at, problem));
         }
+        if head == [0; BLOCK_HEADER + 1] && is_blank_at(file, at)? {
+            return Err(blank(at));
+        }
         let offset = at + BLOCK_HEADER as u64;
         let stored = if block.kind == Kind::Fill { 1 } else { block.size };
         let next = end(file, at, offset.saturating_add(stored.into()), "a block")?;
@@ -149,6 +153,24 @@ fn blocks(file: &Content, mut at: u64, window: u64, outline: &mut Outline) -> Re
 /// Answers `end`, unless the file ends before it.
 fn end(file: &Content, at: u64, end: u64, what: &str) -> Result<u64, Error> {
     if end > file.length() { Err(cut(file, at, what)) } else { Ok(end) }
+}
+
+/// Whether nothing but zeros comes for a while: no encoder writes one empty block after the other.
+fn is_blank_at(file: &Content, at: u64) -> Result<bool, Error> {
+    let mut bytes = [0; 64];
+    let length = usize::try_from(file.length() - at).unwrap_or(bytes.len()).min(bytes.len());
+    let bytes = bytes.get_mut(..length).unwrap_or_default();
+    file.read_at(bytes, at).map_err(Error::Read)?;
+    Ok(is_blank(bytes))
+}
+
+fn is_blank(bytes: &[u8]) -> bool {
+    bytes.iter().all(|byte| *byte == 0)
+}
+
+/// Whoever copies a file may have made it as long as it will be.
+fn blank(at: u64) -> Error {
+    Error::NotWhole(format!("is still empty from byte {at} on"))
 }
 
 fn cut(file: &Content, at: u64, what: &str) -> Error {
