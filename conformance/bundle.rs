@@ -2,6 +2,7 @@
 //! registry had, and content of ours packed as they do it.
 
 mod damage;
+mod decoded;
 mod docker;
 mod harm;
 mod imgpkg;
