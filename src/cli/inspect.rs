@@ -11,7 +11,7 @@ use super::bundles;
 use super::printer::{self, Printer, size};
 use super::report::Report;
 use super::timeline::{self, Timeline};
-use crate::bundle::index::Ordinal;
+use crate::bundle::index::{Absent, Ordinal};
 use crate::bundle::{Bundle, ContentIndex};
 use crate::content::acceptance::{self, Accepted, Fate};
 use crate::content::adoption::adopt;
@@ -21,7 +21,7 @@ use crate::content::live::State;
 use crate::content::overlay::Overlay;
 use crate::content::snapshot::{Snapshot, Verify};
 use crate::imageset::record::{Failed, Part, Previous};
-use crate::oci::Digest;
+use crate::oci::{Digest, Role};
 
 /// Show what is inside bundles
 ///
@@ -204,7 +204,7 @@ impl Inside {
         let edition_v1 = bundle.archive_v1.as_ref().and_then(|it| it.edition.as_ref());
         let needs: HashSet<&Digest> =
             record.into_iter().flat_map(|it| &it.needs).map(|blob| &blob.digest).collect();
-        let sparse = record.map(|it| it.sparse.clone()).unwrap_or_default();
+        let sparse = sparse(bundle, here);
         let left_out: HashSet<&Digest> = sparse.iter().collect();
         let children = index.absent().iter().map(|it| (&it.digest, it.size, it.parent));
         let roots = index.elsewhere().iter();
@@ -249,6 +249,28 @@ impl Inside {
             problems: bundle.problems.iter().map(ToString::to_string).collect(),
         }
     }
+}
+
+/// The platforms that were left out on purpose. Where no record says which, it is those of an index
+/// that are in no other file, while others of it are here: that is how tools leave them out.
+fn sparse(bundle: &Bundle, here: &impl Fn(&Digest) -> bool) -> Vec<Digest> {
+    if let Some(edition) = &bundle.edition {
+        return edition.record.sparse.clone();
+    }
+    let index = &bundle.index;
+    let manifests = index.manifests().iter();
+    let served: HashSet<Ordinal> =
+        manifests.flat_map(|(manifest, _)| index.parents(*manifest)).collect();
+    let is_left_out = |it: &&Absent| {
+        it.role == Role::Manifest
+            && served.contains(&it.parent)
+            && !here(&it.digest)
+            && bundle.elsewhere(&it.digest).is_none()
+    };
+    let mut sparse: Vec<_> =
+        index.absent().iter().filter(is_left_out).map(|it| it.digest.clone()).collect();
+    sparse.dedup();
+    sparse
 }
 
 /// The references of a bundle: tags, and digests that no tag names.
