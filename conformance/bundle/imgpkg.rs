@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::harm::Whole;
 use super::{Members, compare, expected, notes, pack, resolve, serve, storage::inspect};
 use crate::fixtures::image::image;
+use crate::fixtures::imgpkg::entry;
 use crate::fixtures::layer::{files, noise};
 use crate::fixtures::{Content, digest, media};
 use crate::program::attempt;
@@ -32,44 +33,6 @@ fn a_tar_holds_what_its_source_had() {
     }
     assert_eq!(notes(&site, &archive), [""; 0]);
     assert!(inspect(&[&archive]).contains(": imgpkg archive (tar)\n"));
-}
-
-/// An image as imgpkg describes it.
-fn described(content: &Content, digest: &str, refs: &[&str], tag: &str) -> Value {
-    let bytes = |digest: &str| String::from_utf8(content.bytes(digest).to_vec()).unwrap();
-    let manifest = content.parsed(digest).unwrap();
-    let raw = json!({
-        "MediaType": manifest["mediaType"], "Digest": digest, "Raw": bytes(digest),
-    });
-    let mut entry = json!({"Refs": refs, "Tag": tag, "OrigRef": "", "Labels": null});
-    let Some(children) = manifest["manifests"].as_array() else {
-        let config = manifest["config"]["digest"].as_str().unwrap();
-        entry["Config"] = json!({"Digest": config, "Raw": bytes(config)});
-        entry["Manifest"] = raw;
-        return entry;
-    };
-    for (key, value) in raw.as_object().unwrap() {
-        entry[key] = value.clone();
-    }
-    let (mut images, mut indexes) = (Vec::new(), Vec::new());
-    for child in children {
-        let digest = child["digest"].as_str().unwrap();
-        let is_index = child["mediaType"] == media::INDEX;
-        let kind = if is_index { &mut indexes } else { &mut images };
-        kind.push(described(content, digest, &[], tag));
-    }
-    entry["Images"] = json!(images);
-    entry["Indexes"] = json!(indexes);
-    entry
-}
-
-/// A whole image or index as an entry of the list.
-fn entry(content: &Content, digest: &str, refs: &[&str], tag: &str) -> Value {
-    let described = described(content, digest, refs, tag);
-    let kind = if described["Raw"].is_string() { "ImageIndex" } else { "Image" };
-    let mut entry = json!({"ImageIndex": null, "Image": null});
-    entry[kind] = described;
-    entry
 }
 
 /// Writes such a tar; `without` says which layers are left out.

@@ -18,9 +18,11 @@ use tempfile::TempDir;
 use crate::bundle::{notes, serve};
 use crate::fixtures::image::image;
 use crate::fixtures::layer::{files, noise};
-use crate::fixtures::{Content, foreign, samples};
+use crate::fixtures::{Content, foreign, imgpkg, samples};
 use answers::Answers;
-use pack::{directory, ours, squashfs_gzip, squashfs_none, squashfs_zstd, tar};
+use pack::{
+    directory, ours, squashfs_gzip, squashfs_none, squashfs_zstd, tar, tar_zstd, tar_zstd_in_parts,
+};
 
 /// Writes the files of a format.
 type Write = fn(&Content, &Path);
@@ -43,13 +45,15 @@ struct Row {
 enum Keeps {
     /// All of it, with full names.
     Everything,
+    /// What is on one registry, with full names.
+    Registry,
     /// What is on one registry, which it does not name.
     Paths,
     /// Images without what a registry knows of them.
     Images,
 }
 
-use Keeps::{Everything, Images, Paths};
+use Keeps::{Everything, Images, Paths, Registry};
 
 macro_rules! rows {
     ($($name:ident: $write:path, $pack:path, $keeps:path, $says:literal;)*) => {
@@ -86,6 +90,10 @@ rows! {
     layout_gzip: Content::write_layout, squashfs_gzip, Everything, "OCI layout (squashfs)";
     layout_zstd: Content::write_layout, squashfs_zstd, Everything, "OCI layout (squashfs)";
     layout_none: Content::write_layout, squashfs_none, Everything, "OCI layout (squashfs)";
+    haul: foreign::haul, tar_zstd, Everything, "OCI layout (tar in zstd)";
+    haul_in_parts: foreign::haul, tar_zstd_in_parts, Everything, "OCI layout (tar in zstd)";
+    zarf_tar: foreign::zarf, tar, Everything, "OCI layout (tar)";
+    zarf_zstd: foreign::zarf, tar_zstd, Everything, "OCI layout (tar in zstd)";
     skopeo: foreign::skopeo, directory, Everything, "skopeo directories (directory)";
     skopeo_tar: foreign::skopeo, tar, Everything, "skopeo directories (tar)";
     skopeo_zstd: foreign::skopeo, squashfs_zstd, Everything, "skopeo directories (squashfs)";
@@ -94,13 +102,17 @@ rows! {
     storage: foreign::storage, directory, Paths, "registry storage (directory)";
     storage_tar: foreign::storage, tar, Paths, "registry storage (tar)";
     storage_gzip: foreign::storage, squashfs_gzip, Paths, "registry storage (squashfs)";
+    storage_tar_zstd: foreign::storage, tar_zstd, Paths, "registry storage (tar in zstd)";
     koffer_tar: foreign::koffer, tar, Paths, "registry storage (tar)";
     mirror_v2_tar: foreign::mirror_v2, tar, Paths, "oc-mirror v2 archive (tar)";
+    mirror_v1_tar: foreign::mirror_v1, tar, Registry, "oc-mirror v1 archive (tar)";
     image_mirror: foreign::image_mirror, directory, Paths, "oc image mirror directory (directory)";
     image_mirror_tar: foreign::image_mirror, tar, Paths, "oc image mirror directory (tar)";
     zot: foreign::zot, directory, Paths, "OCI layouts (directory)";
     zot_tar: foreign::zot, tar, Paths, "OCI layouts (tar)";
+    imgpkg_tar: imgpkg::write, tar, Everything, "imgpkg archive (tar)";
     docker_tar: foreign::docker, tar, Images, "docker-archive (tar)";
+    docker_tar_zstd: foreign::docker, tar_zstd, Images, "docker-archive (tar in zstd)";
 }
 
 fn row(name: &str) -> Row {
@@ -128,7 +140,7 @@ impl Keeps {
     fn of(self, content: &Content) -> Content {
         match self {
             Everything => content.clone(),
-            Paths => content.only(|it| it.starts_with(foreign::HOST)),
+            Registry | Paths => content.only(|it| it.starts_with(foreign::HOST)),
             Images => {
                 let images = [samples::SINGLE, samples::DOCKER, samples::PACKINGS];
                 let here = content.references().map(|(it, _)| it);
@@ -145,7 +157,7 @@ impl Keeps {
         static IMAGES: LazyLock<Reference> = LazyLock::new(|| Reference::of(Images));
         match self {
             Everything => &ALL,
-            Paths => &PATHS,
+            Registry | Paths => &PATHS,
             Images => &IMAGES,
         }
     }

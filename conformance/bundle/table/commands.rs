@@ -31,7 +31,7 @@ pub(super) fn run_all(row: Row) {
     for (name, descriptor) in reference.content.references() {
         let name = match row.keeps {
             Keeps::Paths => name.split_once('/').unwrap().1,
-            Keeps::Everything | Keeps::Images => name,
+            Keeps::Everything | Keeps::Registry | Keeps::Images => name,
         };
         assert!(listed.contains(&(name, &descriptor.digest)), "{name} is not in {listed:?}");
     }

@@ -26,6 +26,26 @@ pub(super) fn tar(tree: &Path, into: &Path, name: &str) -> Option<PathBuf> {
     Some(path)
 }
 
+/// The same in zstd, as hauler, zarf and k3s do.
+pub(super) fn tar_zstd(tree: &Path, into: &Path, name: &str) -> Option<PathBuf> {
+    let mut zstd = program("zstd")?;
+    let tar = tar(tree, into, name)?;
+    run(zstd.args(["-q", "--rm"]).arg(&tar));
+    Some(into.join(format!("{name}.tar.zst")))
+}
+
+/// And that in three parts, as `hauler store save --chunk-size` does: the first stands for all.
+pub(super) fn tar_zstd_in_parts(tree: &Path, into: &Path, name: &str) -> Option<PathBuf> {
+    let whole = tar_zstd(tree, into, name)?;
+    let bytes = fs::read(&whole).unwrap();
+    let part = |number: usize| into.join(format!("{name}.tar.zst.{number:03}"));
+    for (number, piece) in (1..).zip(bytes.chunks(bytes.len().div_ceil(3))) {
+        fs::write(part(number), piece).unwrap();
+    }
+    fs::remove_file(whole).unwrap();
+    Some(part(1))
+}
+
 /// With everything compressed.
 pub(super) fn squashfs_gzip(tree: &Path, into: &Path, name: &str) -> Option<PathBuf> {
     squashfs(tree, into, name, &["-comp", "gzip"])
