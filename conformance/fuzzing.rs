@@ -28,8 +28,18 @@ const PARSERS: &[(&str, &str)] = &[
 ];
 
 /// Those that read nothing of what is in a file.
-const OTHERS: &[&str] =
-    &["advice", "directory", "glance", "mod", "parts", "pieces", "tree", "volume"];
+const OTHERS: &[&str] = &[
+    "advice",
+    "directory",
+    "error",
+    "glance",
+    "meaning",
+    "mod",
+    "parts",
+    "pieces",
+    "tree",
+    "volume",
+];
 
 #[test]
 fn every_parser_of_bundles_has_a_target() {
