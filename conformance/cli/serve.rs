@@ -151,7 +151,8 @@ fn what_becomes_of_each_file_is_logged_once() {
     let mut create = shipperd(directory.path());
     create.args(["create", "-q", "--name", "apps", "-o", "bundles", "oci:layout"]);
     check(&mut create, 0, "bundles/apps-1.sqfs\n", "");
-    fs::write(bundles.join("notes.txt"), "not a bundle").unwrap();
+    fs::write(bundles.join("broken.tar"), "not a bundle").unwrap();
+    fs::write(bundles.join("notes.txt"), "nobody takes it for one\n").unwrap();
     let mut server = serve(directory.path(), &["--log-format", "json"]);
     fs::copy(bundles.join("apps-1.sqfs"), bundles.join("copy.sqfs")).unwrap();
     let mut log = BufReader::new(server.child.stderr.take().unwrap()).lines();
@@ -161,8 +162,8 @@ fn what_becomes_of_each_file_is_logged_once() {
         (field("level"), field("message"))
     };
     let log = |level: &str, message: &str| (level.to_owned(), message.to_owned());
-    let refused = "bundles/notes.txt is refused: it is neither a squashfs image, a tar archive \
-                   nor a directory: it looks like text";
+    let refused = "bundles/broken.tar is refused: it is neither a squashfs image, a tar archive \
+                   nor a directory";
     assert_eq!(next(), log("ERROR", refused));
     assert_eq!(next(), log("INFO", "bundles/apps-1.sqfs is live"));
     let ignored =

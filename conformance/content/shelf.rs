@@ -101,6 +101,19 @@ async fn bundles_come_wait_are_refused_and_go() {
 }
 
 #[tokio::test]
+async fn a_checksum_beside_a_bundle_is_passed_over() {
+    let site = tempfile::tempdir().unwrap();
+    bundle(site.path(), "app", b"layer").await;
+    let checksum = site.path().join("app-1.sqfs.sha256");
+    fs::write(&checksum, "00 app-1.sqfs\n").unwrap();
+    let served = shelf(site.path()).scan().unwrap().unwrap();
+    assert!(states(&served).contains(&("app-1.sqfs.sha256".to_owned(), State::Ignored)));
+    // Whoever gives it by itself takes it for a bundle.
+    let served = shelf(&checksum).scan().unwrap().unwrap();
+    assert_eq!(states(&served), [("app-1.sqfs.sha256".to_owned(), State::Refused)]);
+}
+
+#[tokio::test]
 async fn the_same_bundle_twice_is_served_once() {
     let site = tempfile::tempdir().unwrap();
     let made = bundle(site.path(), "app", b"layer").await;

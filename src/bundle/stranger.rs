@@ -25,6 +25,7 @@ pub struct Stranger {
 /// What begins so, what it is, and what helps: `{}` stands for the file.
 type Known = (&'static [u8], &'static str, Option<&'static str>);
 
+const TEXT: &str = "text";
 const ZIP: &[u8] = b"PK\x03\x04";
 const KNOWN: [Known; 9] = [
     (ZIP, "a zip archive", Some("`unzip {} -d DIR` unpacks it")),
@@ -85,12 +86,20 @@ impl Stranger {
             return Some(Self::known(known, path));
         }
         let text = std::str::from_utf8(head).ok().filter(|text| !text.is_empty())?;
-        let is_text = text.chars().all(|c| !c.is_control() || c.is_whitespace());
-        is_text.then_some(Self { what: "text", remedy: None })
+        // The beginning of a tar archive may be a name and nothing else; text has lines.
+        let is_text =
+            text.contains('\n') && text.chars().all(|c| !c.is_control() || c.is_whitespace());
+        is_text.then_some(Self { what: TEXT, remedy: None })
     }
 
     fn known((_, what, remedy): &Known, path: &Path) -> Self {
         Self { what, remedy: remedy.map(|remedy| remedy.replace("{}", &quoted(path))) }
+    }
+
+    /// Whether it is text, as checksums and notes beside bundles are.
+    #[must_use]
+    pub fn is_text(&self) -> bool {
+        self.what == TEXT
     }
 
     /// Whether there is a command that helps.
@@ -133,6 +142,7 @@ mod tests {
             (&iso, Some("an ISO 9660 image; `mount -o loop,ro 'a b.x' DIR`")),
             (b"QFI\xfb\0\0", Some("a disk image (qcow2); `guestmount -a 'a b.x'")),
             (b"hello\n", Some("text")),
+            (b"hsqs", None),
             (b"\x00\x01\x02", None),
             (b"\xff\xfe", None),
             (b"", None),

@@ -32,6 +32,11 @@ impl Finder {
         Self { paths, files: HashSet::new() }
     }
 
+    /// Whether a path was given by itself, and not found in a directory.
+    pub(super) fn is_given(&self, path: &Path) -> bool {
+        self.files.contains(path)
+    }
+
     /// Every candidate once, in the order of the paths given and by name within a directory.
     ///
     /// A file that was given and was there before may be gone: it was removed. A directory

@@ -120,7 +120,7 @@ pub enum State {
     Live,
     /// It is not whole yet, or something it builds on is missing.
     Waiting,
-    /// It is the same as another one that is here.
+    /// It is the same as another one that is here, or text that lies beside bundles.
     Ignored,
     /// It cannot be served as it is.
     Refused,

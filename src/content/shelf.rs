@@ -208,10 +208,20 @@ impl Shelf {
                     tracing::info!(bundle = %shown, "{shown} waits: {reason}");
                     return Err(Fate { state: State::Waiting, reason: Some(reason) });
                 }
+                if self.lies_beside(path, &error) {
+                    tracing::debug!(bundle = %shown, "{shown} is ignored: {reason}");
+                    return Err(Fate { state: State::Ignored, reason: Some(reason) });
+                }
                 tracing::error!(bundle = %shown, "{shown} is refused: {reason}");
                 Err(Fate { state: State::Refused, reason: Some(reason) })
             }
         }
+    }
+
+    /// Whether nobody meant this file: text in a directory, such as the checksum of a bundle.
+    fn lies_beside(&self, path: &Path, error: &bundle::Error) -> bool {
+        let bundle::Error::UnknownContainer(Some(stranger)) = error else { return false };
+        stranger.is_text() && !self.finder.is_given(path)
     }
 }
 
