@@ -35,7 +35,7 @@ pub enum Between {
 /// One of the contents of a name.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 pub struct Meaning {
-    /// The registry or the imageset.
+    /// The registry or the imageset; empty for what no registry is known of.
     pub of: String,
     /// The manifest.
     pub digest: Digest,
@@ -50,6 +50,7 @@ impl fmt::Display for Ambiguous {
         };
         write!(f, "{name} means different images in different {what}")?;
         match meanings.first() {
+            Some(served) if served.of.is_empty() => f.write_str("; that of no registry is served"),
             Some(served) => write!(f, "; that of {} is served", served.of.escape_debug()),
             None => Ok(()),
         }
