@@ -22,7 +22,7 @@ use crate::extent::Extent;
 ///
 /// # Errors
 ///
-/// When the image is damaged, beyond the limits, or compressed with lzo or lzma.
+/// When the image is damaged, beyond the limits, or compressed in a way that is not known.
 pub fn read(file: &Arc<File>) -> Result<Tree, Error> {
     let superblock = image::superblock(file)?;
     let compressor = Compressor::of(superblock.compressor)?;

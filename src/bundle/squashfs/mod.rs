@@ -105,12 +105,12 @@ pub enum Error {
     },
     /// The compressor is one that is not built in.
     #[error(
-        "images compressed with {compressor} are not supported; \
+        "images compressed with the unknown compressor {number} are not supported; \
          `unsquashfs` unpacks it, and the directory can be served"
     )]
     Compressor {
-        /// Its name, or its number if it has none.
-        compressor: String,
+        /// Its number in the superblock.
+        number: u16,
     },
 }
 
