@@ -10,6 +10,7 @@ use super::{
     Error, Problem, docker, image_mirror, imgpkg, layout, layouts, mirror, parts, skopeo, storage,
     talos,
 };
+use crate::imageset::record::RECORD_FILE;
 use crate::oci::{self, Digest};
 
 /// How many files are shown of what is no bundle, and how much of their names.
@@ -103,12 +104,12 @@ pub(super) struct Understood {
     pub(super) problems: Vec<Problem>,
 }
 
-/// Finds out what a tree is; `ours` tells that it has a record of ours.
-pub(super) fn understand(tree: &Tree, path: &Path, ours: bool) -> Result<Understood, Error> {
+/// Finds out what a tree is.
+pub(super) fn understand(tree: &Tree, path: &Path) -> Result<Understood, Error> {
     let stem = stem(path);
     if layout::recognise(tree) {
         let mut layout = layout::understand(tree, stem.as_ref())?;
-        if ours {
+        if tree.get(RECORD_FILE).is_some() {
             layout.meaning = Meaning::Bundle;
         }
         return Ok(layout);

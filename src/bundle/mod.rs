@@ -37,7 +37,9 @@ pub mod edition;
 
 use std::fs;
 use std::io;
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
+use std::thread;
 
 pub use error::{Error, Problem};
 pub use glance::{is_bundle_directory, telltales};
@@ -104,24 +106,17 @@ pub fn open_with(path: &Path, verify: bool, indexes: &Indexes) -> Result<Bundle,
     let omitted = omissions.into_iter();
     let mut problems: Vec<Problem> =
         omitted.map(|it| Problem::Omitted { path: it.path, reason: it.reason }).collect();
-    let edition = edition::find(&tree, verify)?;
-    let (understood, archive_v1) = if !layout::recognise(&tree) && mirror_v1::recognise(&tree, path)
-    {
+    // The record and the manifests are half of the work each, and know nothing of each other.
+    let (edition, inside) = thread::scope(|scope| {
+        let edition = scope.spawn(|| edition::find(&tree, verify));
+        let inside = look_inside(&tree, path, verify);
+        (edition.join().unwrap_or_else(|panic| resume_unwind(panic)), inside)
+    });
+    let edition = edition?;
+    let Inside { meaning, index, problems: more, archive_v1 } = inside?;
+    if archive_v1.is_some() {
         // The metadata says what a tag means, be the manifest in this file or not.
         problems.retain(|it| !mirror_v1::is_mere_link(it));
-        let (understood, archive) = mirror_v1::understand(&tree)?;
-        (understood, Some(archive))
-    } else {
-        (understand(&tree, path, edition.is_some())?, None)
-    };
-    let damaged: Vec<Digest> = understood.problems.iter().filter_map(Problem::damaged).collect();
-    problems.extend(understood.problems);
-    let meaning = understood.meaning;
-    let (mut index, more) =
-        index::build(understood.blobs, understood.roots, meaning.roots(), verify)?;
-    index.take_damaged(&damaged);
-    if matches!(meaning, Meaning::Storage | Meaning::Mirror | Meaning::Layouts) {
-        index.keep_outermost_roots();
     }
     problems.extend(more);
     if meaning == Meaning::Layout {
@@ -134,6 +129,33 @@ pub fn open_with(path: &Path, verify: bool, indexes: &Indexes) -> Result<Bundle,
     let format = Format { container, meaning };
     let archive = (meaning == Meaning::Mirror).then(|| mirror::Archive::of(&tree, &index));
     Ok(Bundle { path: path.to_owned(), format, edition, archive, archive_v1, index, problems })
+}
+
+/// What the files of a container hold.
+struct Inside {
+    meaning: Meaning,
+    index: ContentIndex,
+    problems: Vec<Problem>,
+    archive_v1: Option<mirror_v1::Archive>,
+}
+
+/// Finds out what the files of a container mean, and indexes what they hold.
+fn look_inside(tree: &Tree, path: &Path, verify: bool) -> Result<Inside, Error> {
+    let (understood, archive_v1) = if !layout::recognise(tree) && mirror_v1::recognise(tree, path) {
+        let (understood, archive) = mirror_v1::understand(tree)?;
+        (understood, Some(archive))
+    } else {
+        (understand(tree, path)?, None)
+    };
+    let Understood { meaning, blobs, roots, mut problems } = understood;
+    let damaged: Vec<Digest> = problems.iter().filter_map(Problem::damaged).collect();
+    let (mut index, more) = index::build(blobs, roots, meaning.roots(), verify)?;
+    index.take_damaged(&damaged);
+    if matches!(meaning, Meaning::Storage | Meaning::Mirror | Meaning::Layouts) {
+        index.keep_outermost_roots();
+    }
+    problems.extend(more);
+    Ok(Inside { meaning, index, problems, archive_v1 })
 }
 
 /// Reads the record of the bundle of ours at `path`, with its list of blobs; nothing when it has
