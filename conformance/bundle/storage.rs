@@ -6,6 +6,8 @@ use std::process::Command;
 
 use super::{compare, compare_all, expected, notes, resolve, serve, small, tags};
 use crate::fixtures::Content;
+use crate::fixtures::image::image;
+use crate::fixtures::layer::files;
 use crate::fixtures::samples;
 use crate::program::{program, run};
 
@@ -121,4 +123,29 @@ fn what_is_missing_is_named_and_another_file_may_have_it() {
 pub fn inspect(paths: &[&Path]) -> String {
     let mut command = Command::new(env!("CARGO_BIN_EXE_shipperd"));
     run(command.env("SHIPPERD_CONFIG", "/dev/null").arg("inspect").args(paths))
+}
+
+#[test]
+fn sparse_files_of_gnu_tar() {
+    let work = tempfile::tempdir().unwrap();
+    let mut content = Content::default();
+    // More holes than the first header has room for, one at each end.
+    let holes = (0..60).flat_map(|n: u8| [vec![0; 64 << 10], vec![n + 1; 3000]]);
+    let layers = [holes.flatten().chain(vec![0; 100_000]).collect(), vec![0; 1 << 20]];
+    for (number, layer) in (1..).zip(layers) {
+        let reference = format!("quay.io/lab/sparse:v{number}");
+        let image = image("amd64").plain_layer(files(&[("file", &layer)])).add(&mut content);
+        content.tag(&reference, &image);
+    }
+    let (dense, root) = (work.path().join("dense"), work.path().join("root"));
+    content.write_registry("quay.io", &dense);
+    run(Command::new("cp").args(["-a", "--sparse=always"]).args([&dense, &root]));
+    let file = work.path().join("registry.tar");
+    let mut tar = Command::new("tar");
+    tar.args(["-S", "--hole-detection=raw", "--format=gnu", "-C"]).arg(&root);
+    run(tar.arg("-cf").arg(&file).arg("."));
+    assert!(fs::metadata(&file).unwrap().len() < 1 << 20, "it has holes");
+    let site = serve(&[&file]);
+    assert_eq!(notes(&site, &file), [""; 0]);
+    compare_all(&site, &content);
 }

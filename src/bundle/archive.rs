@@ -4,11 +4,20 @@
 //! header 512 | body, padded to 512 | header | … | 1024 zeros
 //! ```
 //!
-//! ustar, GNU and pax headers: <https://pubs.opengroup.org/onlinepubs/9799919799/utilities/pax.html>
+//! The body of a sparse file of GNU tar (`tar -S`) is what lies between its holes:
+//!
+//! ```text
+//! header, with the places of 4 runs | 21 more each 512 | the bytes of all runs, padded to 512
+//! ```
+//!
+//! ustar, GNU and pax headers: <https://pubs.opengroup.org/onlinepubs/9799919799/utilities/pax.html>,
+//! <https://www.gnu.org/software/tar/manual/html_node/Old-GNU-Format.html>
 
 use std::collections::BTreeMap;
 use std::io::{self, BufReader};
+use std::sync::Arc;
 
+use super::pieces::{Pieces, Zeros};
 use super::tree::{self, Tree};
 use crate::extent::Content;
 
@@ -59,21 +68,71 @@ pub fn read(bytes: &Content) -> io::Result<(Tree, Vec<tree::Omission>)> {
             }
             continue;
         }
-        if !kind.is_file() && !kind.is_contiguous() {
+        let sparse = entry.header().as_gnu().filter(|_| kind.is_gnu_sparse());
+        if !kind.is_file() && !kind.is_contiguous() && sparse.is_none() {
             omissions.push(tree::Omission { path: shown, reason: "it is not a regular file" });
             continue;
         }
-        let Some(content) = bytes.slice(offset, size) else {
+        let content = match sparse {
+            None => bytes.slice(offset, size).map(|content| (content, offset + size)),
+            Some(header) => filled(bytes, header, offset)?,
+        };
+        let Some((content, finish)) = content else {
             let message = format!("ends at byte {length}, within {shown:?}");
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, message));
         };
-        end = offset + size;
+        end = finish;
         // As extraction does: the last of a name wins.
         tree.replace(&path, content.into());
     }
     ended(bytes, end)?;
     resolve(&mut tree, &links, &mut omissions);
     Ok((tree, omissions))
+}
+
+/// A sparse file with zeros in its holes, and where its runs end; nothing if that is past the end
+/// of the archive.
+fn filled(
+    bytes: &Content,
+    header: &tar::GnuHeader,
+    offset: u64,
+) -> io::Result<Option<(Content, u64)>> {
+    let mut places: Vec<(u64, u64)> = Vec::new();
+    let add = |places: &mut Vec<_>, blocks: &[tar::GnuSparseHeader]| -> io::Result<()> {
+        for block in blocks.iter().filter(|block| !block.is_empty()) {
+            places.push((block.offset()?, block.length()?));
+        }
+        Ok(())
+    };
+    add(&mut places, &header.sparse)?;
+    let mut data = offset;
+    let mut more = header.is_extended();
+    while more {
+        let mut next = tar::GnuExtSparseHeader::new();
+        let Some(block) = bytes.slice(data, 512) else { return Ok(None) };
+        block.read_at(next.as_mut_bytes(), 0)?;
+        add(&mut places, &next.sparse)?;
+        if places.len() > tree::MAX_FILES {
+            return Err(io::Error::other("a sparse file has too many runs"));
+        }
+        data += 512;
+        more = next.is_extended();
+    }
+    let mut pieces = Vec::with_capacity(2 * places.len() + 1);
+    let mut position = 0_u64;
+    let odd = || io::Error::new(io::ErrorKind::InvalidData, "the runs of a sparse file overlap");
+    let hole = |from: u64, to: u64| {
+        let length = to.checked_sub(from).ok_or_else(odd)?;
+        io::Result::Ok(Content::Packed(Arc::new(Zeros(length))))
+    };
+    for (at, length) in places {
+        let Some(run) = bytes.slice(data, length) else { return Ok(None) };
+        pieces.extend([hole(position, at)?, run]);
+        position = at.checked_add(length).ok_or_else(odd)?;
+        data += length;
+    }
+    pieces.push(hole(position, header.real_size()?)?);
+    Ok(Some((Content::Packed(Arc::new(Pieces::of(pieces)?)), data)))
 }
 
 /// Fails when the end marker is missing: the archive is a part of one.
@@ -141,7 +200,6 @@ impl io::Seek for At<'_> {
 #[cfg(test)]
 mod tests {
     use std::io::Write;
-    use std::sync::Arc;
 
     use super::*;
     use crate::extent::Extent;

@@ -59,6 +59,24 @@ impl ReadAt for Pieces {
     }
 }
 
+/// So many zeros, which lie nowhere.
+#[derive(Debug)]
+pub(super) struct Zeros(pub(super) u64);
+
+impl ReadAt for Zeros {
+    fn length(&self) -> u64 {
+        self.0
+    }
+
+    fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<()> {
+        match position.checked_add(buffer.len() as u64) {
+            Some(end) if end <= self.0 => buffer.fill(0),
+            _ => return Err(io::ErrorKind::UnexpectedEof.into()),
+        }
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
