@@ -68,6 +68,14 @@ impl Server {
         Some((answer.status, answer.body))
     }
 
+    /// Checks that something is said of a file of which not all was served.
+    #[track_caller]
+    pub fn tells_of(&self, file: &Path, what: &str) {
+        let said = self.said_of(file).unwrap_or_else(|| panic!("{what}: unsaid"));
+        let said_so = ["notes", "damaged"].iter().any(|key| said[key].is_array());
+        assert!(said_so, "{what}: {said}");
+    }
+
     /// What `/readyz` says of a file; nothing if it does not know it.
     pub fn said_of(&self, file: &Path) -> Option<Value> {
         let report = wire::get(&self.address, "/readyz").json();
@@ -245,9 +253,7 @@ fn a_flipped_byte_of_the_tables_does_no_harm() {
                 return;
             }
             harmed += 1;
-            let said = server.said_of(&victim.path).unwrap_or_else(|| panic!("{what}: unsaid"));
-            let said_so = ["notes", "damaged"].iter().any(|key| said[key].is_array());
-            assert!(said_so, "{what}: {said}");
+            server.tells_of(&victim.path, &what);
         });
     }
     assert!(harmed > 50, "{harmed}: the flips do not hit what matters");

@@ -5,17 +5,8 @@ use std::fs;
 use serde_json::{Value, json};
 
 use super::{METADATA, UID, archive, blobs, metadata, notes, pack, resolve, serve};
-use crate::bundle::damage::ask;
-use crate::bundle::small;
+use crate::bundle::damage::{ask, content};
 use crate::damage::Server;
-use crate::fixtures::Content;
-
-fn content() -> Content {
-    let mut content = Content::default();
-    small(&mut content, "quay.io/lab/app:v1", b"one");
-    small(&mut content, "quay.io/lab/app:v2", b"two");
-    content
-}
 
 #[test]
 fn a_cut_archive_waits_and_says_so() {
