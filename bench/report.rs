@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::fs;
 
 use anyhow::Result;
+use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::measure::{Figures, Series};
@@ -39,6 +40,8 @@ impl Report {
     /// Begins with what is known of the machine; `facts` are added to it.
     pub(crate) fn new(facts: Vec<(&'static str, String)>) -> Self {
         let mut machine = vec![
+            // What is newer, of two runs of one day: docs/performance.md shows the newest.
+            ("begun", Timestamp::now().strftime("%FT%TZ").to_string()),
             ("processor", processor()),
             ("kernel", first_line("/proc/sys/kernel/osrelease")),
             ("load before", first_line("/proc/loadavg")),
