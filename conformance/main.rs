@@ -18,6 +18,7 @@ mod damage;
 mod fuzzing;
 mod imageset;
 mod layering;
+mod performance;
 mod server;
 mod signals;
 mod source;
