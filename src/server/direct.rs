@@ -14,6 +14,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
+use super::reader::PIECE;
 use crate::extent::Extent;
 
 /// The longest run that one stand-in stands for, in bytes.
@@ -58,7 +59,10 @@ impl Direct {
         self.stand_in.as_ptr_range().contains(&buffer.as_ptr())
     }
 
-    /// Sends at most `length` bytes of what comes next.
+    /// Sends at most `length` bytes of what comes next, and not more than a piece.
+    ///
+    /// The kernel takes 16 pages at a time and sends each batch at once; one that does not go into
+    /// a packet leaves a second one of some bytes, for which the client is woken once more.
     ///
     /// # Errors
     ///
@@ -66,7 +70,7 @@ impl Direct {
     pub(super) fn send(&self, socket: impl AsFd, length: usize) -> io::Result<usize> {
         let mut runs = self.runs();
         let run = runs.front_mut().ok_or(io::ErrorKind::InvalidData)?;
-        let sent = run.send(socket, length).inspect_err(|error| {
+        let sent = run.send(socket, length.min(PIECE)).inspect_err(|error| {
             if error.kind() == io::ErrorKind::UnexpectedEof {
                 let position = run.offset();
                 tracing::error!(position, "cannot send a blob: its file ends before {position}");
