@@ -1,55 +1,23 @@
 //! How fast shipperd is, beside its peers, on this machine: `bench/run` prepares and calls it.
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::path::PathBuf;
+use std::time::Instant;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use clap::Parser;
 use sha2::{Digest as _, Sha256};
 
 mod content;
-mod store;
-mod process;
+mod peers;
 mod load;
 mod measure;
-mod report;
-mod peers;
-mod start;
-mod blobs;
-mod manifests;
-mod spent;
-mod fetcher;
-mod create;
-mod sequence;
-mod dry_run;
-mod state;
-mod archives;
-mod foreign;
+mod parts;
 
-use crate::blobs::Amount;
-use crate::content::Shape;
-use crate::peers::{Peer, Served, Yard};
-use crate::report::{Figure, Goal, Report};
-use crate::store::Store;
-
-/// All that can be measured.
-const PARTS: [&str; 10] = [
-    "start",
-    "clear",
-    "tls",
-    "first",
-    "manifests",
-    "create",
-    "sequence",
-    "dry-run",
-    "state",
-    "foreign",
-];
-/// What is measured on the release.
-const OF_RELEASE: [&str; 6] = ["start", "clear", "tls", "first", "manifests", "create"];
-/// What is measured on the index.
-const OF_INDEX: [&str; 2] = ["start", "state"];
+use crate::measure::report::Report;
+use crate::parts::Run;
+use crate::peers::yard::Yard;
+use crate::peers::{Peer, process};
 
 /// Measures shipperd beside nginx, distribution, docker-registry and skopeo.
 #[derive(Debug, Parser)]
@@ -58,7 +26,7 @@ struct Arguments {
     #[arg(long)]
     quick: bool,
     /// Measure only these.
-    #[arg(long, value_delimiter = ',', value_parser = PARTS, default_values = PARTS)]
+    #[arg(long, value_delimiter = ',', value_parser = parts::names(), default_values = parts::names())]
     only: Vec<String>,
     /// How often each server is measured.
     #[arg(long, default_value_t = 5)]
@@ -86,11 +54,9 @@ struct Arguments {
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
     let begun = Instant::now();
-    let directory = std::path::absolute(&arguments.directory)?.join(if arguments.quick {
-        "quick"
-    } else {
-        "full"
-    });
+    let quick = arguments.quick;
+    let directory =
+        std::path::absolute(&arguments.directory)?.join(if quick { "quick" } else { "full" });
     let tools = std::path::absolute(&arguments.tools)?;
     let yard = Yard::new(directory.join("yard"), tools)?;
     let mut ours = vec![Peer::Shipperd("shipperd", env!("CARGO_BIN_EXE_shipperd").into())];
@@ -101,7 +67,9 @@ fn main() -> Result<()> {
         ("commit", arguments.commit.clone().unwrap_or_default()),
         ("SHA-256 alone, one core", format!("{:.2} CPU-s/GB", hashing()?)),
     ]);
-    report.add(measure(&arguments, &directory, &yard, &ours)?);
+    let rounds = if quick { 1 } else { arguments.rounds };
+    let run = Run { directory, yard, ours, rounds, quick };
+    report.add(run.measure(&arguments.only)?);
     report.finish();
     talk(&format!("took {:.0} s", begun.elapsed().as_secs_f64()));
     let markdown = report.markdown()?;
@@ -111,95 +79,6 @@ fn main() -> Result<()> {
     }
     print(&markdown);
     Ok(())
-}
-
-fn measure(
-    arguments: &Arguments,
-    directory: &Path,
-    yard: &Yard,
-    ours: &[Peer],
-) -> Result<Vec<Figure>> {
-    let quick = arguments.quick;
-    let wanted = |name: &str| arguments.only.iter().any(|only| only == name);
-    let with = |peers: &[Peer]| ours.iter().chain(peers).cloned().collect::<Vec<_>>();
-    let first = ours.first().context("we take part")?;
-    let Peer::Shipperd(_, binary) = first else { return Ok(Vec::new()) };
-    let amount = if quick {
-        Amount { rounds: 1, bytes: 200_000_000 }
-    } else {
-        Amount { rounds: arguments.rounds, bytes: 2_000_000_000 }
-    };
-    let mut figures = Vec::new();
-    let open = |shape: &Shape| {
-        talk(&format!("preparing content: {}", shape.name));
-        Store::open(directory, shape)
-    };
-
-    if OF_RELEASE.iter().any(|part| wanted(part)) {
-        let release = open(&Shape::release(if quick { 110 } else { 11 })?)?;
-        let served = Served::new(&release, peers::make_bundle(binary, &release)?)?;
-        if wanted("start") {
-            talk("starting");
-            let rounds = if quick { 3 } else { 9 };
-            let goals = [vec![Goal::Times(2.0, "distribution")], vec![Goal::Value(16.0)]];
-            let peers = with(&[Peer::Distribution]);
-            figures.extend(start::run(yard, &peers, &served, "440 blobs", rounds, goals)?);
-        }
-        let all = with(&[Peer::Nginx, Peer::Distribution, Peer::DockerRegistry]);
-        for (name, tls) in [("clear", false), ("tls", true)] {
-            if wanted(name) {
-                talk(if tls { "large blobs under TLS" } else { "large blobs in clear text" });
-                figures.extend(blobs::warm(yard, &all, &served, &release, tls, amount)?);
-            }
-        }
-        if wanted("first") {
-            talk("first reads");
-            figures.extend(blobs::first(yard, ours, &served, &release, amount.rounds)?);
-        }
-        if wanted("manifests") {
-            talk("manifests");
-            let period = Duration::from_millis(if quick { 500 } else { 2000 });
-            figures.extend(manifests::run(yard, &all, &served, &release, amount.rounds, period)?);
-        }
-        if wanted("create") {
-            talk("creating");
-            figures.extend(create::run(yard, ours, &served, &release, amount.rounds.min(3))?);
-        }
-    }
-    if wanted("sequence") {
-        let versions = open(&Shape::versions(if quick { 2 << 20 } else { 64 << 20 }))?;
-        talk("two sequences");
-        let served = Served::by_peers(&versions)?;
-        figures.extend(sequence::run(yard, ours, &served, &versions, amount.rounds.min(3))?);
-    }
-    if wanted("dry-run") {
-        let many = open(&Shape::many(if quick { 100 } else { 1_000 }))?;
-        talk("dry runs");
-        let served = Served::by_peers(&many)?;
-        figures.extend(dry_run::run(yard, ours, &served, &many, amount.rounds)?);
-    }
-    if wanted("foreign") {
-        let carried = open(&Shape::carried(if quick { 2 << 20 } else { 64 << 20 }))?;
-        talk("archives of other tools");
-        figures.extend(foreign::run(yard, ours, &carried, amount.rounds.min(3))?);
-    }
-    if OF_INDEX.iter().any(|part| wanted(part)) {
-        let blobs = if quick { 5_000 } else { 50_000 };
-        let index = open(&Shape::index(blobs))?;
-        let served = Served::new(&index, peers::make_bundle(binary, &index)?)?;
-        if wanted("start") {
-            talk("starting");
-            let rounds = if quick { 3 } else { 5 };
-            let goals = [vec![Goal::Value(500.0)], vec![Goal::Value(96.0)]];
-            let (peers, words) = (with(&[Peer::Distribution]), format!("{blobs} blobs"));
-            figures.extend(start::run(yard, &peers, &served, &words, rounds, goals)?);
-        }
-        if wanted("state") {
-            talk("states");
-            figures.extend(state::run(ours, &index, amount.rounds)?);
-        }
-    }
-    Ok(figures)
 }
 
 /// CPU-seconds to hash a GB here: what verification cannot go below.

@@ -4,12 +4,11 @@ use std::fs;
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::fetcher;
+use crate::measure::report::{Figure, Goal};
+use crate::measure::spent::{Spent, emptied};
 use crate::measure::{Sample, in_turn};
-use crate::peers::{Peer, Served, Yard};
-use crate::report::{Figure, Goal};
-use crate::spent::{Spent, emptied};
-use crate::store::Store;
+use crate::parts::{Stand, fetcher};
+use crate::peers::Peer;
 
 /// With referrers and without: the flag, what a sample calls the figures, and the words for both.
 const WAYS: [(&[&str], [&str; 3], &str); 2] = [
@@ -18,17 +17,12 @@ const WAYS: [(&[&str], [&str; 3], &str); 2] = [
 ];
 
 /// Plans the whole content with each of ours, in turn.
-pub(crate) fn run(
-    yard: &Yard,
-    ours: &[Peer],
-    content: &Served,
-    store: &Store,
-    rounds: usize,
-) -> Result<Vec<Figure>> {
-    let registry = yard.start(&Peer::Distribution, content)?;
+pub(super) fn run(stand: &Stand<'_>) -> Result<Vec<Figure>> {
+    let store = stand.store;
+    let registry = stand.run.yard.start(&Peer::Distribution, stand.served)?;
     let address = registry.address;
     let output = store.directory.join("created");
-    let mut measured = in_turn(rounds, ours, Peer::name, |peer| {
+    let mut measured = in_turn(stand.run.rounds, &stand.run.ours, Peer::name, |peer| {
         let Peer::Shipperd(_, binary) = peer else { return Ok(Sample::new()) };
         let log = store.directory.join(format!("dry-run-{}.log", peer.name()));
         let mut sample = Sample::new();

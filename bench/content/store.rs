@@ -10,7 +10,9 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, Result, ensure};
 use serde_json::json;
 
-use crate::content::{self, Blob, Image, Shape};
+use crate::content::shape::Shape;
+use crate::content::{self, Blob, Image};
+use crate::load::Wanted;
 
 /// Content on disk.
 #[derive(Debug)]
@@ -34,8 +36,9 @@ impl Store {
         }
         let blobs = directory.join("layout/blobs/sha256");
         fs::create_dir_all(&blobs)?;
-        let images =
-            content::make(shape, |blob, bytes| Ok(fs::write(blobs.join(&blob.hex), bytes)?))?;
+        let images = content::make::images(shape, |blob, bytes| {
+            Ok(fs::write(blobs.join(&blob.hex), bytes)?)
+        })?;
         let store = Self { name: shape.name, directory, images };
         store.write_layout()?;
         store.write_static()?;
@@ -74,6 +77,11 @@ impl Store {
     /// Each blob once, with an image that holds it, largest first.
     pub(crate) fn blobs(&self) -> Vec<(&Image, &Blob)> {
         content::blobs(&self.images)
+    }
+
+    /// How each blob is asked for, largest first.
+    pub(crate) fn wanted(&self) -> Vec<Wanted> {
+        self.blobs().into_iter().map(|(image, blob)| (image.blob_path(blob), blob.size)).collect()
     }
 
     fn stored(&self, blob: &Blob) -> PathBuf {

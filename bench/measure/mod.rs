@@ -8,6 +8,9 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 use serde::Serialize;
 
+pub(crate) mod report;
+pub(crate) mod spent;
+
 /// The values of one figure for one server, one for each round.
 #[derive(Clone, Debug, Default, Serialize)]
 pub(crate) struct Series(pub(crate) Vec<f64>);

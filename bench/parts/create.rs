@@ -5,26 +5,22 @@ use std::fs;
 use anyhow::{Result, ensure};
 
 use crate::content;
-use crate::fetcher::Fetcher;
 use crate::measure::in_turn;
-use crate::peers::{Peer, Served, Yard};
-use crate::report::{Figure, Goal};
-use crate::spent::{Spent, emptied};
-use crate::store::Store;
+use crate::measure::report::{Figure, Goal};
+use crate::measure::spent::{Spent, emptied};
+use crate::parts::Stand;
+use crate::parts::fetcher::Fetcher;
+use crate::peers::Peer;
 
 /// Fetches the whole content with each, in turn, from the same registry.
-pub(crate) fn run(
-    yard: &Yard,
-    ours: &[Peer],
-    content: &Served,
-    store: &Store,
-    rounds: usize,
-) -> Result<Vec<Figure>> {
-    let registry = yard.start(&Peer::Distribution, content)?;
+pub(super) fn run(stand: &Stand<'_>) -> Result<Vec<Figure>> {
+    let store = stand.store;
+    let registry = stand.run.yard.start(&Peer::Distribution, stand.served)?;
     let size = content::size(&store.images);
-    let fetchers: Vec<_> = ours.iter().map(Fetcher::Ours).chain([Fetcher::Skopeo]).collect();
+    let fetchers: Vec<_> =
+        stand.run.ours.iter().map(Fetcher::Ours).chain([Fetcher::Skopeo]).collect();
     let output = store.directory.join("created");
-    let mut measured = in_turn(rounds, &fetchers, Fetcher::name, |fetcher| {
+    let mut measured = in_turn(stand.few_rounds(), &fetchers, Fetcher::name, |fetcher| {
         emptied(&output)?;
         let log = store.directory.join(format!("create-{}.log", fetcher.name()));
         let commands = fetcher.commands(registry.address, &store.images, store.name, &output);

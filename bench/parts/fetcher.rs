@@ -9,14 +9,14 @@ use crate::peers::Peer;
 
 /// Who fetches.
 #[derive(Clone, Debug)]
-pub(crate) enum Fetcher<'a> {
+pub(super) enum Fetcher<'a> {
     Ours(&'a Peer),
     Skopeo,
 }
 
 impl Fetcher<'_> {
     /// What the report calls it.
-    pub(crate) fn name(&self) -> &'static str {
+    pub(super) fn name(&self) -> &'static str {
         match self {
             Self::Ours(peer) => peer.name(),
             Self::Skopeo => "skopeo",
@@ -25,7 +25,7 @@ impl Fetcher<'_> {
 
     /// The commands to run one after the other; all write below `output`. Our bundles are those of
     /// an imageset `name`, whose state lies there too.
-    pub(crate) fn commands(
+    pub(super) fn commands(
         &self,
         registry: SocketAddr,
         images: &[Image],
@@ -60,7 +60,7 @@ impl Fetcher<'_> {
 }
 
 /// Our `create` from a registry, with what every use of it has in common.
-pub(crate) fn create(binary: &Path, registry: SocketAddr, name: &str, output: &Path) -> Command {
+pub(super) fn create(binary: &Path, registry: SocketAddr, name: &str, output: &Path) -> Command {
     let mut command = Command::new(binary);
     command.args(["--quiet", "create", "--name", name, "--plain-http"]);
     command.arg(registry.to_string()).arg("-o").arg(output);

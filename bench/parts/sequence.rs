@@ -5,13 +5,14 @@ use std::fs;
 
 use anyhow::{Result, ensure};
 
-use crate::content::{self, IMAGES};
-use crate::fetcher::Fetcher;
+use crate::content;
+use crate::content::shape::IMAGES;
+use crate::measure::report::{Figure, Goal};
+use crate::measure::spent::{Spent, emptied};
 use crate::measure::{Figures, Sample, in_turn};
-use crate::peers::{Peer, Served, Yard};
-use crate::report::{Figure, Goal};
-use crate::spent::{Spent, emptied};
-use crate::store::Store;
+use crate::parts::Stand;
+use crate::parts::fetcher::Fetcher;
+use crate::peers::Peer;
 
 /// What a sample calls the figures of each version: wall, CPU, memory, disk.
 const FIRST: [&str; 4] = ["wall 1", "cpu 1", "memory 1", "disk 1"];
@@ -27,18 +28,13 @@ struct Way<'a> {
 }
 
 /// Fetches the first version of the content, then the second, with each in turn.
-pub(crate) fn run(
-    yard: &Yard,
-    ours: &[Peer],
-    content: &Served,
-    store: &Store,
-    rounds: usize,
-) -> Result<Vec<Figure>> {
-    let registry = yard.start(&Peer::Distribution, content)?;
+pub(super) fn run(stand: &Stand<'_>) -> Result<Vec<Figure>> {
+    let store = stand.store;
+    let registry = stand.run.yard.start(&Peer::Distribution, stand.served)?;
     let (first, second) = store.images.split_at(IMAGES);
     let size = content::size(first);
     let new = content::size(&store.images) - size;
-    let fetchers = ours.iter().map(Fetcher::Ours).chain([Fetcher::Skopeo]);
+    let fetchers = stand.run.ours.iter().map(Fetcher::Ours).chain([Fetcher::Skopeo]);
     let follow = fetchers.map(|fetcher| Way { name: fetcher.name(), fetcher, follows: true });
     let afresh = Way { name: "skopeo-afresh", fetcher: Fetcher::Skopeo, follows: false };
     let ways: Vec<_> = follow.chain([afresh]).collect();
@@ -65,7 +61,7 @@ pub(crate) fn run(
         }
         Ok(sample)
     };
-    let mut measured = in_turn(rounds, &ways, |way| way.name, fetched)?;
+    let mut measured = in_turn(stand.few_rounds(), &ways, |way| way.name, fetched)?;
     fs::remove_dir_all(&output)?;
     let words = |bytes: u64| format!("{IMAGES} images, {:.2} GB", bytes as f64 / 1e9);
     let half = format!("{} new", words(new));

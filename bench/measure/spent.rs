@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 
 use crate::measure::Sample;
-use crate::process::{ended_children_cpu, peak_memory};
+use crate::peers::process::{ended_children_cpu, peak_memory};
 
 const PATIENCE: Duration = Duration::from_secs(240);
 

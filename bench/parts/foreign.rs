@@ -9,17 +9,17 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 
-use crate::archives::{Archive, Kind};
+use crate::content::archives::{Archive, Kind};
+use crate::content::store::Store;
 use crate::content::{Image, REGISTRY};
-use crate::load::{self, Wanted};
+use crate::load::{self, Wanted, large};
+use crate::measure::report::{Figure, Goal};
+use crate::measure::spent::{Spent, allocated, emptied};
 use crate::measure::{Sample, in_turn};
-use crate::peers::{Peer, Yard};
-use crate::process::Server;
-use crate::report::{Figure, Goal};
-use crate::spent::{Spent, allocated, emptied};
-use crate::store::Store;
-
-const MIB: f64 = (1 << 20) as f64;
+use crate::parts::Stand;
+use crate::peers::process::Server;
+use crate::peers::yard::Yard;
+use crate::peers::{MIB, Peer};
 
 /// Who brings an archive to those who pull.
 #[derive(Debug)]
@@ -40,13 +40,14 @@ impl Way<'_> {
 }
 
 /// Brings each archive of the content to its first and to its last image pulled, in turn.
-pub(crate) fn run(yard: &Yard, ours: &[Peer], store: &Store, rounds: usize) -> Result<Vec<Figure>> {
-    let ways: Vec<_> = ours.iter().map(Way::Ours).chain([Way::Registry]).collect();
+pub(super) fn run(stand: &Stand<'_>) -> Result<Vec<Figure>> {
+    let (yard, store) = (&stand.run.yard, stand.store);
+    let ways: Vec<_> = stand.run.ours.iter().map(Way::Ours).chain([Way::Registry]).collect();
     let output = store.directory.join("brought");
     let mut figures = Vec::new();
     for kind in Kind::ALL {
         let archive = Archive::open(kind, store)?;
-        let mut measured = in_turn(rounds, &ways, Way::name, |way| {
+        let mut measured = in_turn(stand.few_rounds(), &ways, Way::name, |way| {
             emptied(&output)?;
             match way {
                 Way::Ours(peer) => serve(yard, peer, &archive, store, &output),
@@ -145,5 +146,5 @@ fn pull(address: SocketAddr, image: &Image) -> Result<()> {
     load::get(address, &image.path())?;
     let wanted = |blob| vec![(image.blob_path(blob), blob.size)];
     let blobs: Vec<Vec<Wanted>> = image.blobs.iter().map(wanted).collect();
-    load::drain(address, None, &blobs).map(drop)
+    large::drain(address, None, &blobs).map(drop)
 }

@@ -7,23 +7,24 @@ use std::process::Command;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
+use crate::measure::report::Figure;
+use crate::measure::spent::{Spent, emptied};
 use crate::measure::{Sample, in_turn};
+use crate::parts::Stand;
 use crate::peers::Peer;
-use crate::report::Figure;
-use crate::spent::{Spent, emptied};
-use crate::store::Store;
 
 /// How often a command runs for one sample: one alone is a few ticks of the clock of CPU time.
 const RUNS: u16 = 10;
 
 /// Loads and saves with each of ours, in turn, the state that our own `create` left in the store.
-pub(crate) fn run(ours: &[Peer], store: &Store, rounds: usize) -> Result<Vec<Figure>> {
+pub(super) fn run(stand: &Stand<'_>) -> Result<Vec<Figure>> {
+    let store = stand.store;
     let blobs = store.images.len() + store.blobs().len();
     let home = store.directory.join("state");
     let state = home.join(format!("shipperd/imagesets/{}.json", store.name));
     let size = fs::metadata(&state)?.len() as f64 / 1e6;
     let output = store.directory.join("states");
-    let mut measured = in_turn(rounds, ours, Peer::name, |peer| {
+    let mut measured = in_turn(stand.run.rounds, &stand.run.ours, Peer::name, |peer| {
         let Peer::Shipperd(_, binary) = peer else { return Ok(Sample::new()) };
         emptied(&output)?;
         let log = store.directory.join(format!("state-{}.log", peer.name()));

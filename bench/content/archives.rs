@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::store::Store;
+use crate::content::store::Store;
 
 /// What oc-mirror writes last into an archive: the configuration, named by the time.
 const CONFIGURATION: &str = "isc_2026-11-21T06:40:00Z";
