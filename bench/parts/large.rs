@@ -11,6 +11,8 @@ use crate::parts::Stand;
 use crate::peers::{GB, MIB, Peer};
 
 const CONNECTIONS: [usize; 3] = [1, 8, 64];
+const PEERS: [Peer; 4] =
+    [Peer::Nginx, Peer::NginxSquashfs, Peer::Distribution, Peer::DockerRegistry];
 
 /// Over connections in clear text.
 pub(super) fn in_clear_text(stand: &Stand<'_>) -> Result<Vec<Figure>> {
@@ -27,7 +29,7 @@ fn warm(stand: &Stand<'_>, tls: bool, group: &'static str, goal: Goal) -> Result
     let wanted = largest(stand.store);
     let client = stand.run.yard.client(tls);
     let mut servers = Vec::new();
-    for peer in stand.with(&[Peer::Nginx, Peer::Distribution, Peer::DockerRegistry]) {
+    for peer in stand.with(&PEERS) {
         let server = stand.run.yard.listening(&peer, stand.served, tls)?;
         drain(server.address, client, std::slice::from_ref(&wanted))
             .with_context(|| format!("{} does not serve all blobs", peer.name()))?;

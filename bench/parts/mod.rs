@@ -119,9 +119,10 @@ pub(crate) struct Stand<'a> {
 }
 
 impl Stand<'_> {
-    /// Ours, then these peers.
+    /// Ours, then those of these peers that can serve the content here.
     fn with(&self, peers: &[Peer]) -> Vec<Peer> {
-        self.run.ours.iter().chain(peers).cloned().collect()
+        let suited = peers.iter().filter(|peer| self.served.suits(peer));
+        self.run.ours.iter().chain(suited).cloned().collect()
     }
 
     /// The first of two amounts when little is to be measured, else the second.

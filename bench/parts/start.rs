@@ -22,7 +22,7 @@ pub(super) fn many(stand: &Stand<'_>) -> Result<Vec<Figure>> {
 
 /// Starts each peer on the content, in turn.
 fn run(stand: &Stand<'_>, blobs: usize, rounds: usize, goals: [Goal; 2]) -> Result<Vec<Figure>> {
-    let peers = stand.with(&[Peer::Distribution]);
+    let peers = stand.with(&[Peer::NginxSquashfs, Peer::Distribution]);
     let mut measured = in_turn(rounds, &peers, Peer::name, |peer| {
         let server = stand.run.yard.start(peer, stand.served)?;
         Ok(Sample::from([

@@ -6,6 +6,8 @@ use std::path::Path;
 
 use anyhow::Result;
 
+use crate::content::Image;
+
 /// How a server is to listen.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Listen<'a> {
@@ -16,6 +18,35 @@ pub(super) struct Listen<'a> {
 
 /// nginx on static files, with sendfile.
 pub(super) fn nginx(listen: Listen<'_>, root: &Path) -> String {
+    nginx_on(listen, "", &format!("root {};", root.display()))
+}
+
+/// nginx on an OCI layout, with a file of [`names`]: what is asked for by tag or digest is one of its blobs.
+pub(super) fn nginx_on_layout(listen: Listen<'_>, root: &Path, names: &Path) -> String {
+    let map = format!(
+        "map_hash_max_size 131072; map_hash_bucket_size 256;\n\
+         map $uri $named {{ include {}; }}\n",
+        names.display()
+    );
+    let locations = format!(
+        "root {};\n\
+         location ~ /blobs/sha256:(?<hex>[0-9a-f]+)$ {{ rewrite ^ /blobs/sha256/$hex break; }}\n\
+         location ~ /manifests/ {{ rewrite ^ /blobs/sha256/$named break; }}\n",
+        root.display()
+    );
+    nginx_on(listen, &map, &locations)
+}
+
+/// The digest of each image's manifest by its path, as lines of a map of nginx.
+pub(super) fn names(images: &[Image]) -> Result<String> {
+    let mut text = String::new();
+    for image in images {
+        writeln!(text, "{} {};", image.path(), image.manifest.hex)?;
+    }
+    Ok(text)
+}
+
+fn nginx_on(listen: Listen<'_>, http: &str, server: &str) -> String {
     let address = listen.address;
     let (listen, secret) = match listen.tls {
         // As Debian configures it; of itself this version would not speak TLS 1.3.
@@ -33,8 +64,7 @@ pub(super) fn nginx(listen: Listen<'_>, root: &Path) -> String {
         "daemon off; user root; worker_processes auto; pid nginx.pid;\n\
          events {{ worker_connections 4096; }}\n\
          http {{ access_log off; sendfile on; tcp_nopush on; keepalive_requests 100000000;\n\
-         server {{ listen {address}{listen}; {secret} root {}; }} }}\n",
-        root.display()
+         {http}server {{ listen {address}{listen}; {secret} {server} }} }}\n"
     )
 }
 

@@ -1,7 +1,7 @@
 //! The servers compared, each with a configuration of its own, on content of its own kind.
 //!
 //! Fairness: same machine, same bytes, same requests, one server at a time. Peers read what they
-//! are best at: nginx static files with sendfile, distribution a mounted squashfs image of its
+//! are best at: nginx static files with sendfile, or what the kernel mounts of our bundle, distribution a mounted squashfs image of its
 //! storage (how one would serve a bundle with it), Debian's docker-registry the same as a directory.
 
 use std::path::PathBuf;
@@ -22,6 +22,8 @@ pub(crate) enum Peer {
     /// A binary of ours, by a name for the report.
     Shipperd(&'static str, PathBuf),
     Nginx,
+    /// nginx on a bundle of ours that the kernel mounts.
+    NginxSquashfs,
     Distribution,
     DockerRegistry,
 }
@@ -32,6 +34,7 @@ impl Peer {
         match self {
             Self::Shipperd(name, _) => name,
             Self::Nginx => "nginx",
+            Self::NginxSquashfs => "nginx-squashfs",
             Self::Distribution => "distribution",
             Self::DockerRegistry => "docker-registry",
         }

@@ -7,6 +7,8 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, Result, ensure};
 
 use crate::content::store::Store;
+use crate::peers::{Peer, configuration};
+use crate::talk;
 
 /// Content made ready for every peer.
 #[derive(Debug)]
@@ -18,6 +20,9 @@ pub(crate) struct Served {
     /// For docker-registry.
     pub(super) tree: PathBuf,
     mounted_tree: Option<Mount>,
+    mounted_bundle: Option<Mount>,
+    /// For nginx on the bundle: which blob each tag is.
+    pub(super) names: PathBuf,
     /// A path that all answer.
     pub(super) probe: String,
 }
@@ -30,9 +35,26 @@ impl Served {
             None => PathBuf::new(),
         };
         let mounted_tree = Mount::new(&store.squashed_tree(), store.directory.join("mounted"))?;
+        let mounted_bundle = match binary {
+            Some(_) => Mount::new(&bundle, store.directory.join("mounted-bundle"))?,
+            None => None,
+        };
+        let names = store.directory.join("names.map");
+        fs::write(&names, configuration::names(&store.images)?)?;
         let probe = store.images.last().context("content has images")?.path();
         let (static_files, tree) = (store.static_files(), store.tree());
-        Ok(Self { bundle, static_files, tree, mounted_tree, probe })
+        Ok(Self { bundle, static_files, tree, mounted_tree, mounted_bundle, names, probe })
+    }
+
+    /// Whether a peer can serve it here: nothing may be mounted everywhere.
+    pub(crate) fn suits(&self, peer: &Peer) -> bool {
+        *peer != Peer::NginxSquashfs || self.mounted_bundle.is_some()
+    }
+
+    /// The bundle, mounted by the kernel.
+    pub(super) fn mounted_bundle(&self) -> Result<&Path> {
+        let mount = self.mounted_bundle.as_ref().context("the bundle is not mounted")?;
+        Ok(&mount.point)
     }
 
     /// distribution's storage, mounted by the kernel; where nothing may be mounted, the directory.
@@ -48,13 +70,18 @@ struct Mount {
 }
 
 impl Mount {
-    /// Mounts an image read-only; none where that may not be.
+    /// Mounts an image read-only; none where that may not be, which is said.
     fn new(image: &Path, point: PathBuf) -> Result<Option<Self>> {
         fs::create_dir_all(&point)?;
         let mut mount = Command::new("mount");
         mount.args(["-t", "squashfs", "-o", "loop,ro"]).arg(image).arg(&point);
-        let mounted = mount.status().is_ok_and(|status| status.success());
-        Ok(mounted.then_some(Self { point }))
+        let output = mount.output().context("cannot run mount")?;
+        if !output.status.success() {
+            let reason = String::from_utf8_lossy(&output.stderr);
+            talk(&format!("{} cannot be mounted: {}", image.display(), reason.trim()));
+            return Ok(None);
+        }
+        Ok(Some(Self { point }))
     }
 }
 

@@ -29,7 +29,7 @@ pub(crate) struct Yard {
 impl Yard {
     /// Makes a directory to run servers in; `tools` holds distribution's `registry`.
     pub(crate) fn new(directory: PathBuf, tools: PathBuf) -> Result<Self> {
-        fs::create_dir_all(directory.join("nginx"))?;
+        fs::create_dir_all(&directory)?;
         let (certificate, key) = (directory.join("certificate.pem"), directory.join("key.pem"));
         let made =
             rcgen::generate_simple_self_signed(["localhost".to_owned(), "127.0.0.1".to_owned()])?;
@@ -82,9 +82,18 @@ impl Yard {
     pub(crate) fn start_writable(&self, storage: &Path) -> Result<Server> {
         let address = free_address()?;
         let listen = self.listen(address, false);
-        let program = Path::new("docker-registry");
-        let command = self.registry(program, listen, storage, false)?;
+        let command = self.registry(&Peer::DockerRegistry, listen, storage, false)?;
         Server::start_listening(command, address, &self.log(&Peer::DockerRegistry))
+    }
+
+    /// The file of the program.
+    pub(crate) fn program(&self, peer: &Peer) -> PathBuf {
+        match peer {
+            Peer::Shipperd(_, binary) => binary.clone(),
+            Peer::Nginx | Peer::NginxSquashfs => "/usr/sbin/nginx".into(),
+            Peer::Distribution => self.tools.join("registry"),
+            Peer::DockerRegistry => "/usr/bin/docker-registry".into(),
+        }
     }
 
     fn log(&self, peer: &Peer) -> PathBuf {
@@ -100,37 +109,39 @@ impl Yard {
             Peer::Shipperd(_, binary) => {
                 Ok(serve(binary, &content.bundle, listen, &self.directory))
             }
-            Peer::Nginx => self.nginx(&configuration::nginx(listen, &content.static_files)),
+            Peer::Nginx => self.nginx(peer, &configuration::nginx(listen, &content.static_files)),
+            Peer::NginxSquashfs => {
+                let root = content.mounted_bundle()?;
+                self.nginx(peer, &configuration::nginx_on_layout(listen, root, &content.names))
+            }
             Peer::Distribution => {
-                let program = self.tools.join("registry");
-                let mut command = self.registry(&program, listen, content.mounted_tree(), true)?;
+                let mut command = self.registry(peer, listen, content.mounted_tree(), true)?;
                 command.env("OTEL_TRACES_EXPORTER", "none");
                 Ok(command)
             }
-            Peer::DockerRegistry => {
-                self.registry(Path::new("docker-registry"), listen, &content.tree, true)
-            }
+            Peer::DockerRegistry => self.registry(peer, listen, &content.tree, true),
         }
     }
 
-    fn nginx(&self, configuration: &str) -> Result<Command> {
-        let prefix = self.directory.join("nginx");
+    fn nginx(&self, peer: &Peer, configuration: &str) -> Result<Command> {
+        let prefix = self.directory.join(peer.name());
+        fs::create_dir_all(&prefix)?;
         fs::write(prefix.join("nginx.conf"), configuration)?;
-        let mut command = Command::new("/usr/sbin/nginx");
+        let mut command = Command::new(self.program(peer));
         command.arg("-p").arg(&prefix).args(["-c", "nginx.conf", "-e", "error.log"]);
         Ok(command)
     }
 
     fn registry(
         &self,
-        program: &Path,
+        peer: &Peer,
         listen: Listen<'_>,
         storage: &Path,
         readonly: bool,
     ) -> Result<Command> {
         let path = self.directory.join(format!("registry-{}.yml", listen.address.port()));
         fs::write(&path, configuration::registry(listen, storage, readonly)?)?;
-        let mut command = Command::new(program);
+        let mut command = Command::new(self.program(peer));
         command.arg("serve").arg(path);
         Ok(command)
     }
