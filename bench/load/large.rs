@@ -10,10 +10,9 @@ use std::thread;
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use rustix::net::{RecvFlags, recv};
-use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, ClientConnection};
+use rustls::ClientConfig;
 
-use crate::load::{Wanted, connect, request};
+use crate::load::{Connection, Wanted, request};
 
 /// Fetches each share over a connection of its own, all at once; returns the bytes wanted.
 pub(crate) fn drain(
@@ -42,17 +41,10 @@ fn drain_share(
     let (last, before) = share.split_last().context("a share holds something")?;
     let mut requests: String = before.iter().map(|(path, _)| request(path, "keep-alive")).collect();
     requests.push_str(&request(&last.0, "close"));
-    let mut stream = connect(address)?;
-    match tls {
-        None => stream.write_all(requests.as_bytes())?,
-        Some(config) => {
-            let name = ServerName::try_from("localhost")?;
-            let mut client = ClientConnection::new(Arc::clone(config), name)?;
-            rustls::Stream::new(&mut client, &mut stream).write_all(requests.as_bytes())?;
-        }
-    }
+    let mut connection = Connection::open(address, tls)?;
+    connection.write_all(requests.as_bytes())?;
     let wanted = share.iter().map(|(_, length)| length).sum();
-    let came = discard(&stream)?;
+    let came = discard(connection.socket())?;
     // Heads, TLS records and tickets; an error page or a broken transfer is far outside.
     let most = wanted + wanted / 50 + 4096 * (share.len() as u64 + 4);
     ensure!((wanted..=most).contains(&came), "wanted {wanted} bytes, {came} came: {}", last.0);

@@ -1,14 +1,17 @@
 //! Clients that cost next to nothing, so that the server is what is measured.
 
-use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 
+mod connection;
 pub(crate) mod large;
 pub(crate) mod small;
 
+use crate::load::connection::{Connection, read_answer};
+
+/// The longest wait for bytes of an answer.
 const PATIENCE: Duration = Duration::from_secs(20);
 const ACCEPT: &str = "application/vnd.oci.image.manifest.v1+json";
 
@@ -22,21 +25,7 @@ fn request(path: &str, connection: &str) -> String {
     )
 }
 
-/// A connection on which nothing is waited for longer than it may take.
-fn connect(address: SocketAddr) -> Result<TcpStream> {
-    let stream = TcpStream::connect(address)?;
-    stream.set_nodelay(true)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
-    Ok(stream)
-}
-
-/// Fetches one small thing and fails unless it is there.
+/// Fetches one small thing in clear text and fails unless it is there, of any length.
 pub(crate) fn get(address: SocketAddr, path: &str) -> Result<()> {
-    let mut stream = connect(address)?;
-    stream.write_all(request(path, "close").as_bytes())?;
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer)?;
-    ensure!(answer.starts_with(b"HTTP/1.1 200"), "{path} is not answered with 200");
-    Ok(())
+    Connection::open(address, None)?.get(path)
 }

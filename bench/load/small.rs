@@ -1,14 +1,15 @@
 //! Small answers over kept connections, as many as can be had.
 
-use std::io::{ErrorKind, Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
-use std::sync::Barrier;
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, anyhow, bail, ensure};
+use anyhow::{Context as _, Result, anyhow};
+use rustls::ClientConfig;
 
-use crate::load::{Wanted, connect, request};
+use crate::load::{Connection, Wanted, read_answer, request};
 
 /// What many small requests came to.
 #[derive(Clone, Copy, Debug)]
@@ -22,6 +23,7 @@ pub(crate) struct Tally {
 /// Two threads hold half of the connections each: they ask on all, then read from all.
 pub(crate) fn ask(
     address: SocketAddr,
+    tls: Option<&Arc<ClientConfig>>,
     wanted: &[Wanted],
     connections: usize,
     period: Duration,
@@ -35,7 +37,7 @@ pub(crate) fn ask(
                 let ready = &ready;
                 scope.spawn(move || {
                     let held = (0..connections / threads)
-                        .map(|_| connect(address))
+                        .map(|_| Connection::open(address, tls))
                         .collect::<Result<Vec<_>>>();
                     ready.wait();
                     ask_in_turn(
@@ -55,7 +57,7 @@ pub(crate) fn ask(
 }
 
 fn ask_in_turn<'a>(
-    mut connections: Vec<TcpStream>,
+    mut connections: Vec<Connection>,
     mut wanted: impl Iterator<Item = &'a Wanted>,
     period: Duration,
 ) -> Result<u64> {
@@ -75,34 +77,4 @@ fn ask_in_turn<'a>(
         }
     }
     Ok(requests)
-}
-
-/// Reads one answer of a known length from a kept connection.
-fn read_answer(stream: &mut TcpStream, buffer: &mut [u8], length: u64) -> Result<()> {
-    let mut filled = 0;
-    loop {
-        let room = buffer
-            .get_mut(filled..)
-            .filter(|room| !room.is_empty())
-            .context("the answer is too long")?;
-        match stream.read(room) {
-            Ok(0) => bail!("the server closed the connection"),
-            Ok(count) => filled += count,
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) => return Err(error.into()),
-        }
-        let answer = buffer.get(..filled).unwrap_or_default();
-        if let Some(head) = answer.windows(4).position(|end| end == b"\r\n\r\n") {
-            ensure!(
-                answer.starts_with(b"HTTP/1.1 200"),
-                "not 200: {}",
-                String::from_utf8_lossy(answer)
-            );
-            let body = (filled - head - 4) as u64;
-            ensure!(body <= length, "{body} bytes came for {length}");
-            if body == length {
-                return Ok(());
-            }
-        }
-    }
 }

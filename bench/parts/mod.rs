@@ -24,12 +24,13 @@ mod foreign;
 mod state;
 
 /// All parts; those on the same content run one after the other.
-const PARTS: [Part; 11] = [
+const PARTS: [Part; 12] = [
     part("start", Content::Release, "starting", start::few),
     part("clear", Content::Release, "large blobs in clear text", large::in_clear_text),
     part("tls", Content::Release, "large blobs under TLS", large::under_tls),
     part("first", Content::Release, "first reads", first::run),
-    part("manifests", Content::Release, "manifests", manifests::run),
+    part("manifests", Content::Release, "manifests", manifests::in_clear_text),
+    part("manifests-tls", Content::Release, "manifests under TLS", manifests::under_tls),
     part("create", Content::Release, "creating", create::run),
     part("sequence", Content::Versions, "two sequences", sequence::run),
     part("dry-run", Content::Many, "dry runs", dry_run::run),
