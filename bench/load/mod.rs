@@ -6,8 +6,13 @@ use std::time::Duration;
 use anyhow::Result;
 
 mod connection;
+mod kept;
 pub(crate) mod large;
+mod probe;
+mod ready;
+mod records;
 pub(crate) mod small;
+pub(crate) mod storm;
 
 use crate::load::connection::{Connection, read_answer};
 

@@ -28,6 +28,15 @@ impl Series {
         }
     }
 
+    /// The value that a share of the values is not above; not a number when there is none.
+    pub(crate) fn quantile(&self, share: f64) -> f64 {
+        let mut sorted = self.0.clone();
+        sorted.sort_by(f64::total_cmp);
+        let below = |place: usize| ((place + 1) as f64) < share * sorted.len() as f64;
+        let place = (0..sorted.len()).take_while(|place| below(*place)).count();
+        sorted.get(place).copied().unwrap_or(f64::NAN)
+    }
+
     /// The smallest and the largest value.
     pub(crate) fn spread(&self) -> (f64, f64) {
         self.0.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| {

@@ -16,6 +16,7 @@ mod start;
 mod large;
 mod first;
 mod manifests;
+mod storm;
 mod fetcher;
 mod create;
 mod sequence;
@@ -24,13 +25,15 @@ mod foreign;
 mod state;
 
 /// All parts; those on the same content run one after the other.
-const PARTS: [Part; 12] = [
+const PARTS: [Part; 14] = [
     part("start", Content::Release, "starting", start::few),
     part("clear", Content::Release, "large blobs in clear text", large::in_clear_text),
     part("tls", Content::Release, "large blobs under TLS", large::under_tls),
     part("first", Content::Release, "first reads", first::run),
     part("manifests", Content::Release, "manifests", manifests::in_clear_text),
     part("manifests-tls", Content::Release, "manifests under TLS", manifests::under_tls),
+    part("storm", Content::Release, "a storm in clear text", storm::in_clear_text),
+    part("storm-tls", Content::Release, "a storm under TLS", storm::under_tls),
     part("create", Content::Release, "creating", create::run),
     part("sequence", Content::Versions, "two sequences", sequence::run),
     part("dry-run", Content::Many, "dry runs", dry_run::run),
