@@ -62,8 +62,15 @@ fn warm(stand: &Stand<'_>, tls: bool, group: &'static str, goal: Goal) -> Result
     Ok(figures)
 }
 
+/// Blobs, each once, for so many connections.
+pub(super) fn dealt(wanted: &[Wanted], connections: usize) -> Vec<Vec<Wanted>> {
+    (0..connections)
+        .map(|n| wanted.iter().skip(n).step_by(connections).cloned().collect())
+        .collect()
+}
+
 /// The largest blobs, which hold half of the bytes.
-fn largest(store: &Store) -> Vec<Wanted> {
+pub(super) fn largest(store: &Store) -> Vec<Wanted> {
     let mut left = store.size() / 2;
     let enough = |wanted: &Wanted| {
         let more = left > 0;

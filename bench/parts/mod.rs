@@ -25,11 +25,12 @@ mod foreign;
 mod state;
 
 /// All parts; those on the same content run one after the other.
-const PARTS: [Part; 14] = [
+const PARTS: [Part; 15] = [
     part("start", Content::Release, "starting", start::few),
     part("clear", Content::Release, "large blobs in clear text", large::in_clear_text),
     part("tls", Content::Release, "large blobs under TLS", large::under_tls),
-    part("first", Content::Release, "first reads", first::run),
+    part("first", Content::Release, "first reads in clear text", first::in_clear_text),
+    part("first-tls", Content::Release, "first reads under TLS", first::under_tls),
     part("manifests", Content::Release, "manifests", manifests::in_clear_text),
     part("manifests-tls", Content::Release, "manifests under TLS", manifests::under_tls),
     part("storm", Content::Release, "a storm in clear text", storm::in_clear_text),
