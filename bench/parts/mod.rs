@@ -17,6 +17,7 @@ mod large;
 mod first;
 mod manifests;
 mod storm;
+mod cold;
 mod fetcher;
 mod create;
 mod sequence;
@@ -25,7 +26,7 @@ mod foreign;
 mod state;
 
 /// All parts; those on the same content run one after the other.
-const PARTS: [Part; 15] = [
+const PARTS: [Part; 17] = [
     part("start", Content::Release, "starting", start::few),
     part("clear", Content::Release, "large blobs in clear text", large::in_clear_text),
     part("tls", Content::Release, "large blobs under TLS", large::under_tls),
@@ -35,11 +36,13 @@ const PARTS: [Part; 15] = [
     part("manifests-tls", Content::Release, "manifests under TLS", manifests::under_tls),
     part("storm", Content::Release, "a storm in clear text", storm::in_clear_text),
     part("storm-tls", Content::Release, "a storm under TLS", storm::under_tls),
+    part("cold", Content::Release, "with a cold page cache", cold::few),
     part("create", Content::Release, "creating", create::run),
     part("sequence", Content::Versions, "two sequences", sequence::run),
     part("dry-run", Content::Many, "dry runs", dry_run::run),
     part("foreign", Content::Carried, "archives of other tools", foreign::run),
     part("start", Content::Index, "starting with many blobs", start::many),
+    part("cold", Content::Index, "starting with many blobs and a cold page cache", cold::many),
     part("state", Content::Index, "states", state::run),
 ];
 
