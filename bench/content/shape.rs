@@ -2,7 +2,8 @@
 //!
 //! `release` has the shape of an OpenShift release (191 images, 440 blobs, sizes from
 //! release-layers.txt divided by a scale); `versions` has few large images that are changed by
-//! half, `carried` has as many that are not; `index` and `many` have many tiny images (50,000 blobs, 1,000 images).
+//! half, `carried` has as many that are not; `index` and `many` have many tiny images (50,000 blobs, 1,000 images);
+//! `tags` has one repository of 20,000 of them and one of few.
 
 use anyhow::Result;
 
@@ -14,12 +15,13 @@ pub(crate) enum Content {
     Many,
     Carried,
     Index,
+    Tags,
 }
 
 impl Content {
     /// In the order in which they are measured.
-    pub(crate) const ALL: [Self; 5] =
-        [Self::Release, Self::Versions, Self::Many, Self::Carried, Self::Index];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Release, Self::Versions, Self::Many, Self::Carried, Self::Index, Self::Tags];
 
     /// Its shape; small when `quick`.
     pub(crate) fn shape(self, quick: bool) -> Result<Shape> {
@@ -30,12 +32,13 @@ impl Content {
             Self::Many => Shape::many(if quick { 100 } else { 1_000 }),
             Self::Carried => Shape::carried(layer),
             Self::Index => Shape::index(if quick { 5_000 } else { 50_000 }),
+            Self::Tags => Shape::tags(if quick { 1_000 } else { 20_000 }),
         })
     }
 
     /// Whether we serve a bundle of it.
     pub(crate) fn is_bundled(self) -> bool {
-        matches!(self, Self::Release | Self::Index)
+        matches!(self, Self::Release | Self::Index | Self::Tags)
     }
 }
 
@@ -57,6 +60,9 @@ pub(crate) struct Shape {
 
 /// How many images there are in [`Shape::carried`], and of each version in [`Shape::versions`].
 pub(crate) const IMAGES: usize = 8;
+
+/// How many images the second repository of [`Content::Tags`] has.
+pub(crate) const FEW_TAGS: usize = 16;
 
 impl Shape {
     /// 191 images, 191 configs and 249 layers, of real sizes divided by `scale`.
@@ -118,6 +124,13 @@ impl Shape {
             stride: 7,
             own: 1,
         }
+    }
+
+    /// A repository of `tags` images that differ in their configs, and one of few.
+    fn tags(tags: usize) -> Self {
+        let images = tags + FEW_TAGS;
+        let layers = vec![200; 8];
+        Self { name: "tags", repository: tags, images, layers, shared: 1, stride: 1, own: 0 }
     }
 
     /// What tells content made from another shape.

@@ -16,6 +16,7 @@ mod start;
 mod large;
 mod first;
 mod manifests;
+mod tags;
 mod storm;
 mod cold;
 mod fetcher;
@@ -26,7 +27,7 @@ mod foreign;
 mod state;
 
 /// All parts; those on the same content run one after the other.
-const PARTS: [Part; 17] = [
+const PARTS: [Part; 18] = [
     part("start", Content::Release, "starting", start::few),
     part("clear", Content::Release, "large blobs in clear text", large::in_clear_text),
     part("tls", Content::Release, "large blobs under TLS", large::under_tls),
@@ -44,6 +45,7 @@ const PARTS: [Part; 17] = [
     part("start", Content::Index, "starting with many blobs", start::many),
     part("cold", Content::Index, "starting with many blobs and a cold page cache", cold::many),
     part("state", Content::Index, "states", state::run),
+    part("tags", Content::Tags, "manifests of many tags", tags::run),
 ];
 
 /// Something to measure on some content.
