@@ -9,10 +9,10 @@ use std::time::Instant;
 use anyhow::Result;
 
 use crate::load::large::drain;
-use crate::measure::report::Figure;
+use crate::measure::report::{Figure, Goal};
 use crate::measure::{Sample, in_turn};
 use crate::parts::{Stand, large};
-use crate::peers::{GB, Peer};
+use crate::peers::{GB, MIB, Peer};
 use crate::talk;
 
 const GROUP: &str = "Cold page cache";
@@ -64,13 +64,18 @@ fn blobs(stand: &Stand<'_>, connections: usize) -> Result<Vec<Figure>> {
         let begun = Instant::now();
         let bytes = drain(server.address, None, &wanted)? as f64 / GB;
         let (cpu, wall) = (server.cpu()? - before, begun.elapsed().as_secs_f64());
-        Ok(Sample::from([("cpu", cpu / bytes), ("wall", wall / bytes)]))
+        let peak = server.peak()? as f64 / MIB;
+        Ok(Sample::from([("cpu", cpu / bytes), ("wall", wall / bytes), ("peak", peak)]))
     })?;
     let mut figure = |key, what: &str, unit| {
         let name = format!("first read of large blobs, {connections} connections, {what}");
         Figure::of(&mut measured, key, GROUP, name, unit)
     };
-    Ok(vec![figure("wall", "wall", "s/GB"), figure("cpu", "CPU", "CPU-s/GB")])
+    Ok(vec![
+        figure("wall", "wall", "s/GB"),
+        figure("cpu", "CPU", "CPU-s/GB"),
+        figure("peak", "peak memory", "MiB").with(Goal::Value(64.0)),
+    ])
 }
 
 /// Whether the page cache may be dropped; says so if not.

@@ -17,7 +17,7 @@ pub(super) fn few(stand: &Stand<'_>) -> Result<Vec<Figure>> {
 /// With many blobs, whose closure is checked.
 pub(super) fn many(stand: &Stand<'_>) -> Result<Vec<Figure>> {
     let blobs = stand.store.images.len() + stand.store.blobs().len();
-    run(stand, blobs, stand.amount(3, 5), [Goal::Value(500.0), Goal::Value(96.0)])
+    run(stand, blobs, stand.amount(3, 5), [Goal::Value(250.0), Goal::Value(64.0)])
 }
 
 /// Starts each peer on the content, in turn.
