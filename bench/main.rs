@@ -29,7 +29,7 @@ struct Arguments {
     #[arg(long, value_delimiter = ',', value_parser = parts::names(), default_values = parts::names())]
     only: Vec<String>,
     /// How often each server is measured.
-    #[arg(long, default_value_t = 5)]
+    #[arg(long, default_value_t = 3)]
     rounds: usize,
     /// Where content is kept and servers run.
     #[arg(long, default_value = "target/bench")]
