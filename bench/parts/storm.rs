@@ -9,6 +9,7 @@ use crate::load::storm::{self, Pulls};
 use crate::measure::report::{Figure, Goal};
 use crate::measure::{Sample, Series, in_turn};
 use crate::parts::Stand;
+use crate::peers::process::own_cpu;
 use crate::peers::{GB, MIB, Peer};
 
 const IMAGES: usize = 30;
@@ -42,14 +43,16 @@ fn run(stand: &Stand<'_>, tls: bool, group: &'static str) -> Result<Vec<Figure>>
         &servers,
         |(peer, ..)| peer.name(),
         |(_, server, pulls)| {
-            let before = server.cpu()?;
+            let (before, own) = (server.cpu()?, own_cpu()?);
             let storm = storm::run(server.address, client, pulls, clients)?;
+            let gigabytes = storm.bytes as f64 / GB;
             let latencies = Series(storm.latencies);
             Ok(Sample::from([
                 ("wall", storm.wall),
                 ("p50", latencies.quantile(0.5) * 1e3),
                 ("p99", latencies.quantile(0.99) * 1e3),
-                ("cpu", (server.cpu()? - before) / (storm.bytes as f64 / GB)),
+                ("cpu", (server.cpu()? - before) / gigabytes),
+                ("clients", (own_cpu()? - own) / gigabytes),
                 ("peak", server.peak()? as f64 / MIB),
             ]))
         },
@@ -63,6 +66,7 @@ fn run(stand: &Stand<'_>, tls: bool, group: &'static str) -> Result<Vec<Figure>>
         figure("p50", "manifests meanwhile, p50", "ms"),
         figure("p99", "manifests meanwhile, p99", "ms").with(Goal::Times(0.7, "nginx")),
         figure("cpu", "CPU", "CPU-s/GB"),
+        figure("clients", "CPU of the clients", "CPU-s/GB"),
         figure("peak", "peak memory", "MiB").with(Goal::Value(64.0)),
     ])
 }
