@@ -19,6 +19,11 @@ pub struct Edition {
     pub record: Record,
 }
 
+/// Whether there is a record to read.
+pub(super) fn is_there(tree: &Tree) -> bool {
+    tree.get(RECORD_FILE).is_some()
+}
+
 /// Reads the record of a bundle of ours, without its list of blobs; nothing when there is none.
 ///
 /// Everything that it lists must be there with its size; with `verify`, the digests of the
@@ -37,11 +42,14 @@ pub fn find(tree: &Tree, verify: bool) -> Result<Option<Edition>, Error> {
 
 /// The same, with the list of blobs.
 pub(super) fn whole(tree: &Tree, verify: bool) -> Result<Option<Edition>, Error> {
-    if tree.get(RECORD_FILE).is_none() {
+    if !is_there(tree) {
         return Ok(None);
     }
-    let bytes = read(tree, RECORD_FILE, MAX_RECORD_SIZE)?;
-    let record = Record::parse(&bytes)?;
+    let (digest, record) = {
+        // Of a long one it is worth it to let go of the text before the rest is looked at.
+        let bytes = read(tree, RECORD_FILE, MAX_RECORD_SIZE)?;
+        (Digest::of(&bytes), Record::parse(&bytes)?)
+    };
     for file in &record.files {
         has(tree, &file.path, file.size)?;
         if verify && file.size <= MAX_DOCUMENT_SIZE {
@@ -55,7 +63,7 @@ pub(super) fn whole(tree: &Tree, verify: bool) -> Result<Option<Edition>, Error>
     for blob in &record.blobs {
         has(tree, &blob_path(&blob.digest), blob.size)?;
     }
-    Ok(Some(Edition { digest: Digest::of(&bytes), record }))
+    Ok(Some(Edition { digest, record }))
 }
 
 fn has(tree: &Tree, path: &str, size: u64) -> Result<(), Error> {

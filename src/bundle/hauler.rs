@@ -29,8 +29,7 @@ enum Kind {
 }
 
 impl Kind {
-    fn of(descriptor: &Descriptor) -> Self {
-        let text = descriptor.annotations.get(KIND).map_or("", String::as_str);
+    fn of(text: &str) -> Self {
         let kind = PREFIXES.iter().find_map(|prefix| text.strip_prefix(prefix));
         match kind.and_then(|kind| kind.split('/').next()) {
             Some("sigs") => Self::Attached("sig"),
@@ -42,30 +41,42 @@ impl Kind {
     }
 }
 
-/// The images of an index by their names.
-pub(super) struct Images<'a>(BTreeMap<&'a str, &'a Digest>);
+/// What hauler says of an entry.
+#[derive(Clone, Debug)]
+pub(super) struct Label {
+    kind: Kind,
+    /// Its name, or that of the image it belongs to.
+    name: Option<Box<str>>,
+}
 
-impl<'a> Images<'a> {
-    /// Those among these entries.
-    pub(super) fn of(entries: &'a [Descriptor]) -> Self {
-        let images = entries.iter().filter(|it| Kind::of(it) == Kind::Image);
-        Self(images.filter_map(|it| Some((name(it)?, &it.digest))).collect())
+impl Label {
+    /// Reads the annotations of an entry; nothing when hauler did not write them.
+    pub(super) fn of(entry: &Descriptor) -> Option<Self> {
+        let text = |key: &str| entry.annotations.get(key).map(String::as_str);
+        Some(Self { kind: Kind::of(text(KIND)?), name: text(REF_NAME).map(Box::from) })
+    }
+}
+
+/// The images of a haul by their names.
+pub(super) struct Images(BTreeMap<Box<str>, Digest>);
+
+impl Images {
+    /// Those among the entries that hauler labelled.
+    pub(super) fn of<'a>(labelled: impl Iterator<Item = (&'a Label, &'a Digest)>) -> Self {
+        let images = labelled.filter(|(label, _)| label.kind == Kind::Image);
+        Self(images.filter_map(|(it, digest)| Some((it.name.clone()?, digest.clone()))).collect())
     }
 
     /// The tag of an entry, whose name says `tag`.
-    pub(super) fn tag(&self, entry: &Descriptor, tag: Option<Tag>) -> Option<Tag> {
-        let ending = match Kind::of(entry) {
+    pub(super) fn tag(&self, label: &Label, tag: Option<Tag>) -> Option<Tag> {
+        let ending = match label.kind {
             Kind::Image => return tag,
             Kind::Referrer => return None,
             Kind::Attached(ending) => ending,
         };
-        let image = self.0.get(name(entry)?)?;
+        let image = self.0.get(label.name.as_ref()?)?;
         format!("{}-{}.{ending}", image.algorithm().name(), image.hex()).parse().ok()
     }
-}
-
-fn name(entry: &Descriptor) -> Option<&str> {
-    entry.annotations.get(REF_NAME).map(String::as_str)
 }
 
 #[cfg(test)]
@@ -89,8 +100,12 @@ mod tests {
             ("dev.hauler/sboms/0123", Some("sbom")),
         ];
         let entries = kinds.map(|(kind, _)| entry(kind, "app/one:v1"));
-        let images = Images::of(&entries);
-        let tag = |it: &Descriptor| images.tag(it, "v1".parse().ok()).map(|it| it.to_string());
+        let labels = entries.each_ref().map(|it| (Label::of(it).unwrap(), &it.digest));
+        let images = Images::of(labels.iter().map(|(label, digest)| (label, *digest)));
+        let tag = |it: &Descriptor| {
+            let tag = images.tag(&Label::of(it).unwrap(), "v1".parse().ok());
+            tag.map(|it| it.to_string())
+        };
         let image = Digest::of(b"dev.hauler/image");
         for (entry, (kind, ending)) in entries.iter().zip(kinds) {
             let attached = ending.map(|ending| format!("sha256-{}.{ending}", image.hex()));
@@ -99,5 +114,7 @@ mod tests {
         assert_eq!(tag(&entry("dev.hauler/referrers/0123", "app/one:v1")), None);
         assert_eq!(tag(&entry("dev.hauler/sigs", "app/two:v1")), None);
         assert_eq!(tag(&entry("else", "app/one:v1")).as_deref(), Some("v1"));
+        let plain = Descriptor { annotations: BTreeMap::new(), ..entry("", "") };
+        assert!(Label::of(&plain).is_none());
     }
 }

@@ -9,11 +9,13 @@
 //! A package of zarf has one in `images/`, beside its `zarf.yaml`; a haul has no `oci-layout`.
 //! <https://github.com/opencontainers/image-spec/blob/v1.1.1/image-layout.md>
 
+use serde::Deserialize;
+
 use super::hauler;
 use super::index::Root;
 use super::tree::{Stored, Tree};
 use super::{Error, Meaning, Problem, Understood, docker};
-use crate::oci::{self, Algorithm, Digest, INDEX_FILE, LAYOUT_FILE, Name};
+use crate::oci::{self, Algorithm, Descriptor, Digest, INDEX_FILE, LAYOUT_FILE, Name};
 
 /// The longest `index.json` read, in bytes: some hundred thousand references.
 pub(super) const MAX_INDEX_SIZE: u64 = 32 << 20;
@@ -50,10 +52,10 @@ pub(super) fn is_at(tree: &Tree, directory: &str) -> bool {
 /// When `index.json` is missing or is not the index of a layout.
 pub(super) fn understand(tree: &Tree, stem: Option<&oci::Repository>) -> Result<Understood, Error> {
     let prefix = prefix(tree).unwrap_or_default();
-    let bytes = super::read(tree, &format!("{prefix}{INDEX_FILE}"), MAX_INDEX_SIZE)?;
+    let index = entries(&super::read(tree, &format!("{prefix}{INDEX_FILE}"), MAX_INDEX_SIZE)?)?;
     let own = stem.map(|stem| Name { registry: None, repository: stem.clone() });
     let (mut roots, mut problems) = (Vec::new(), Vec::new());
-    name(&oci::Index::parse(&bytes)?, own.as_ref(), &mut roots, &mut problems);
+    name(index, own.as_ref(), &mut roots, &mut problems);
     let mut blobs = blobs(tree, prefix);
     let beside = docker::beside::understand(tree, &roots);
     blobs.extend(beside.blobs);
@@ -62,17 +64,48 @@ pub(super) fn understand(tree: &Tree, stem: Option<&oci::Repository>) -> Result<
     Ok(Understood { meaning: Meaning::Layout, blobs, roots, problems })
 }
 
+/// An entry of an `index.json`, without the annotations: what they say of it is known.
+#[derive(Debug, Deserialize)]
+#[serde(from = "Descriptor")]
+pub(super) struct Entry {
+    named: oci::Root,
+    /// What hauler says of it.
+    label: Option<Box<hauler::Label>>,
+    descriptor: Descriptor,
+}
+
+impl From<Descriptor> for Entry {
+    fn from(descriptor: Descriptor) -> Self {
+        let named = oci::Root::of(&descriptor);
+        let label = hauler::Label::of(&descriptor).map(Box::new);
+        let Descriptor { media_type, digest, size, .. } = descriptor;
+        Self { named, label, descriptor: Descriptor::new(media_type, digest, size) }
+    }
+}
+
+/// Reads the entries of an `index.json`.
+///
+/// # Errors
+///
+/// When it is none.
+pub(super) fn entries(bytes: &[u8]) -> Result<Vec<Entry>, oci::Error> {
+    Ok(oci::Index::parse(bytes)?.manifests)
+}
+
 /// Names the entries of an index; `own` is the repository of those that name none.
 pub(super) fn name(
-    index: &oci::Index,
+    entries: Vec<Entry>,
     own: Option<&Name>,
     roots: &mut Vec<Root>,
     problems: &mut Vec<Problem>,
 ) {
-    let images = hauler::Images::of(&index.manifests);
-    for descriptor in index.manifests.iter().cloned() {
+    let labelled =
+        entries.iter().filter_map(|it| Some((it.label.as_deref()?, &it.descriptor.digest)));
+    let images = hauler::Images::of(labelled);
+    roots.reserve_exact(entries.len());
+    for Entry { named, label, descriptor } in entries {
         let nowhere = |repository: oci::Repository| Name { registry: None, repository };
-        let (name, tag) = match (oci::Root::of(&descriptor), own) {
+        let (name, tag) = match (named, own) {
             (oci::Root::Full(reference), _) => (reference.name(), reference.tag),
             (oci::Root::Path(repository, tag), _) => (nowhere(repository), tag),
             (oci::Root::Tag(tag), Some(own)) => (own.clone(), Some(tag)),
@@ -82,7 +115,10 @@ pub(super) fn name(
                 continue;
             }
         };
-        let tag = images.tag(&descriptor, tag);
+        let tag = match label {
+            Some(label) => images.tag(&label, tag),
+            None => tag,
+        };
         roots.push(Root { name, tag, descriptor });
     }
 }

@@ -14,7 +14,7 @@ use std::io;
 
 use super::tree::Tree;
 use super::{Error, Meaning, Problem, Understood, layout, loose};
-use crate::oci::{self, INDEX_FILE};
+use crate::oci::INDEX_FILE;
 
 /// How many bytes of indexes are read of one bundle: a container may name one file many times.
 const MAX_BYTES: u64 = 2 * layout::MAX_INDEX_SIZE;
@@ -43,13 +43,13 @@ pub(super) fn understand(tree: &Tree) -> Result<Understood, Error> {
         };
         left = left.checked_sub(length).ok_or_else(too_many)?;
         let bytes = super::read(tree, &path, layout::MAX_INDEX_SIZE)?;
-        let Ok(index) = oci::Index::parse(&bytes) else {
+        let Ok(index) = layout::entries(&bytes) else {
             let reason = "it is no index of an OCI layout";
             problems.push(Problem::Omitted { path, reason });
             continue;
         };
         let own = loose::named(directory.trim_end_matches('/'), None);
-        layout::name(&index, own.as_ref(), &mut roots, &mut problems);
+        layout::name(index, own.as_ref(), &mut roots, &mut problems);
     }
     Ok(Understood { meaning: Meaning::Layouts, blobs, roots, problems })
 }

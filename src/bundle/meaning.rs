@@ -7,10 +7,9 @@ use super::format::Container;
 use super::index::{Root, Roots};
 use super::tree::{Stored, Tree};
 use super::{
-    Error, Problem, docker, image_mirror, imgpkg, layout, layouts, mirror, parts, skopeo, storage,
-    talos,
+    Error, Problem, docker, edition, image_mirror, imgpkg, layout, layouts, mirror, parts, skopeo,
+    storage, talos,
 };
-use crate::imageset::record::RECORD_FILE;
 use crate::oci::{self, Digest};
 
 /// How many files are shown of what is no bundle, and how much of their names.
@@ -109,7 +108,7 @@ pub(super) fn understand(tree: &Tree, path: &Path) -> Result<Understood, Error> 
     let stem = stem(path);
     if layout::recognise(tree) {
         let mut layout = layout::understand(tree, stem.as_ref())?;
-        if tree.get(RECORD_FILE).is_some() {
+        if edition::is_there(tree) {
             layout.meaning = Meaning::Bundle;
         }
         return Ok(layout);

@@ -108,11 +108,12 @@ pub fn open_with(path: &Path, verify: bool, indexes: &Indexes) -> Result<Bundle,
         omitted.map(|it| Problem::Omitted { path: it.path, reason: it.reason }).collect();
     // The record and the manifests are half of the work each, and know nothing of each other.
     let (edition, inside) = thread::scope(|scope| {
-        let edition = scope.spawn(|| edition::find(&tree, verify));
+        let edition =
+            edition::is_there(&tree).then(|| scope.spawn(|| edition::find(&tree, verify)));
         let inside = look_inside(&tree, path, verify);
-        (edition.join().unwrap_or_else(|panic| resume_unwind(panic)), inside)
+        (edition.map(|it| it.join().unwrap_or_else(|panic| resume_unwind(panic))), inside)
     });
-    let edition = edition?;
+    let edition = edition.transpose()?.flatten();
     let Inside { meaning, index, problems: more, archive_v1 } = inside?;
     if archive_v1.is_some() {
         // The metadata says what a tag means, be the manifest in this file or not.

@@ -9,6 +9,7 @@
 //! ```
 
 use oci_spec::image as spec;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::{Descriptor, Digest, Error, MediaType, Reference, Repository, Tag};
@@ -34,15 +35,15 @@ pub fn blob_path(digest: &Digest) -> String {
     format!("blobs/{}/{}", digest.algorithm().name(), digest.hex())
 }
 
-/// An `index.json`.
+/// An `index.json`, of whose entries `E` is kept: of one that is long not all is needed.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Index {
+pub struct Index<E = Descriptor> {
     schema_version: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
     media_type: Option<MediaType>,
     /// What the layout carries.
-    pub manifests: Vec<Descriptor>,
+    pub manifests: Vec<E>,
 }
 
 /// How an entry of an `index.json` is named.
@@ -69,6 +70,17 @@ impl Index {
         Ok(Self { schema_version: spec::SCHEMA_VERSION, media_type, manifests })
     }
 
+    /// The bytes of the document: the same for the same descriptors.
+    ///
+    /// # Errors
+    ///
+    /// Never for checked words.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, Error> {
+        serde_json::to_vec(self).map_err(|error| Error::Layout(error.to_string()))
+    }
+}
+
+impl<E: DeserializeOwned> Index<E> {
     /// Reads an `index.json`.
     ///
     /// # Errors
@@ -82,15 +94,6 @@ impl Index {
             return Err(Error::Layout(format!("{INDEX_FILE}: schema version {found}")));
         }
         Ok(index)
-    }
-
-    /// The bytes of the document: the same for the same descriptors.
-    ///
-    /// # Errors
-    ///
-    /// Never for checked words.
-    pub fn to_bytes(&self) -> Result<Vec<u8>, Error> {
-        serde_json::to_vec(self).map_err(|error| Error::Layout(error.to_string()))
     }
 }
 
@@ -218,8 +221,8 @@ mod tests {
         let media_type = MediaType::OCI_MANIFEST.parse().unwrap();
         let index = Index::new(vec![Descriptor::new(media_type, Digest::of(b"a"), 1)]).unwrap();
         let bytes = index.to_bytes().unwrap();
-        assert_eq!(Index::parse(&bytes).unwrap().manifests, index.manifests);
-        assert!(Index::parse(br#"{"schemaVersion":1,"manifests":[]}"#).is_err());
-        assert!(Index::parse(b"{}").is_err());
+        assert_eq!(Index::<Descriptor>::parse(&bytes).unwrap().manifests, index.manifests);
+        assert!(Index::<Descriptor>::parse(br#"{"schemaVersion":1,"manifests":[]}"#).is_err());
+        assert!(Index::<Descriptor>::parse(b"{}").is_err());
     }
 }

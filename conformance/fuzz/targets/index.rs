@@ -2,13 +2,13 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use shipperd::oci::{Index, Root};
+use shipperd::oci::{Descriptor, Index, Root};
 
 fuzz_target!(|bytes: &[u8]| {
-    let Ok(index) = Index::parse(bytes) else { return };
+    let Ok(index) = Index::<Descriptor>::parse(bytes) else { return };
     for descriptor in &index.manifests {
         std::hint::black_box(Root::of(descriptor));
     }
     let written = index.to_bytes().unwrap();
-    assert_eq!(Index::parse(&written).unwrap().manifests, index.manifests);
+    assert_eq!(Index::<Descriptor>::parse(&written).unwrap().manifests, index.manifests);
 });

@@ -84,7 +84,8 @@ impl Catalogs {
         let path = format!("{CATALOGS}{directory}{LAYOUT}{}", oci::INDEX_FILE);
         let text = |error: Error| Fault::Text(error.to_string());
         let bytes = read(tree, &path, MAX_LAYOUT_SIZE).map_err(text)?;
-        let index = oci::Index::parse(&bytes).map_err(|error| text(error.into()))?;
+        let index = oci::Index::<Descriptor>::parse(&bytes);
+        let index = index.map_err(|error| text(error.into()))?;
         let blobs = parts.blobs();
         // What its source has would be another image under the same name.
         let content = parts.content.ok_or("its content, index/index.json, is not here")?;

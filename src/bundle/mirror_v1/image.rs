@@ -148,12 +148,9 @@ impl<'a> Maker<'a> {
         // It is about what it was made of no more.
         object.remove("subject");
         let mut made = self.add(document, manifest.media_type.clone())?;
-        made.platform = platform.map(|(architecture, os)| crate::oci::Platform {
-            architecture,
-            os,
-            variant,
-            os_version: None,
-            os_features: Vec::new(),
+        made.platform = platform.map(|(architecture, os)| {
+            let (os_version, os_features) = (None, Vec::new());
+            Box::new(crate::oci::Platform { architecture, os, variant, os_version, os_features })
         });
         Ok(made)
     }
