@@ -23,6 +23,11 @@ use crate::plan::Plan;
 /// after a run was killed.
 const NOTED: u64 = 1 << 20;
 
+/// How much of a blob is written before it is sent to the disk, in bytes, while more of it comes.
+const SENT: u64 = 8 << 20;
+/// Smaller blobs are sent when the bundle is complete, many at once.
+const SENT_LEAST: u64 = 1 << 20;
+
 /// The bundles of an edition while they are written.
 #[derive(Debug)]
 pub(super) struct Target {
@@ -48,6 +53,8 @@ pub(super) struct BlobPlace {
     kept: AtomicU64,
     /// How much was last noted.
     noted: AtomicU64,
+    /// How much was last sent to the disk.
+    sent: AtomicU64,
 }
 
 impl Target {
@@ -149,6 +156,7 @@ impl Target {
                 log,
                 kept: kept.into(),
                 noted: kept.into(),
+                sent: kept.into(),
             };
             self.places.insert(digest, Arc::new(place));
         }
@@ -239,6 +247,17 @@ impl BlobPlace {
         self.noted.store(written, Ordering::Relaxed);
         Ok(())
     }
+
+    /// Sends to the disk what was written since the last time, up to `end`, if that is worth it.
+    ///
+    /// Otherwise all of a bundle would be waited for when it is complete.
+    fn send(&self, position: u64, end: u64) {
+        let from = self.sent.load(Ordering::Relaxed).min(position);
+        if self.size >= SENT_LEAST && (end == self.size || end - from >= SENT) {
+            self.writer.write_back(self.file, from, end - from);
+            self.sent.store(end, Ordering::Relaxed);
+        }
+    }
 }
 
 impl Place for BlobPlace {
@@ -257,6 +276,7 @@ impl Place for BlobPlace {
         if end == self.size || position < noted || end - noted >= NOTED {
             self.note(end)?;
         }
+        self.send(position, end);
         Ok(())
     }
 }

@@ -9,11 +9,12 @@
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Seek, SeekFrom};
+use std::num::NonZeroU64;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rustix::fs::{FallocateFlags, FlockOperation};
+use rustix::fs::{Advice, FallocateFlags, FlockOperation};
 use rustix::io::Errno;
 
 use super::format::Superblock;
@@ -219,6 +220,17 @@ impl Writer {
     pub fn read_at(&self, file: usize, position: u64, buffer: &mut [u8]) -> Result<(), Error> {
         let offset = self.within(file, position, buffer.len() as u64)?;
         self.file.read_exact_at(buffer, offset).map_err(self.failed("read from"))
+    }
+
+    /// Has the system begin to bring bytes of a file to the disk that were just written, without
+    /// waiting for them: the more of an image is there, the shorter [`Writer::seal`] takes.
+    ///
+    /// What goes wrong with them [`Writer::seal`] is told.
+    pub fn write_back(&self, file: usize, position: u64, length: u64) {
+        let Ok(offset) = self.within(file, position, length) else { return };
+        // Linux begins to write what it is said not to be needed, and forgets only what is written.
+        let advice = Advice::DontNeed;
+        let _ = rustix::fs::fadvise(&self.file, offset, NonZeroU64::new(length), advice);
     }
 
     /// Takes the first `length` bytes of a file as written: an earlier writer wrote them.
