@@ -71,6 +71,17 @@ impl Daemon {
         self.status("VmHWM:")
     }
 
+    /// How many bytes the process has read by system calls, cached or not.
+    pub fn bytes_read(&self) -> usize {
+        let text = std::fs::read_to_string(format!("/proc/{}/io", self.id())).unwrap();
+        text.lines().find_map(|line| line.strip_prefix("rchar: ")).unwrap().parse().unwrap()
+    }
+
+    /// The process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     fn status(&self, key: &str) -> usize {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix(key)).unwrap();

@@ -19,6 +19,7 @@ mod fuzzing;
 mod imageset;
 mod layering;
 mod performance;
+mod scale;
 mod server;
 mod signals;
 mod source;
