@@ -1,15 +1,22 @@
-//! What does not grow: opening a bundle costs by its entries, not by its bytes.
+//! What does not grow: opening a bundle costs by its entries, not by its bytes; clients that are
+//! too many wait, and take nothing from those that are served.
 
+use std::cell::RefCell;
 use std::fmt::Write as _;
+use std::fs;
 use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpStream};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use serde_json::json;
 use shipperd::bundle::squashfs::{Layout, Space, Writer};
 use shipperd::oci::{Digest, blob_path};
 
+use crate::daemon::Daemon;
+use crate::fixtures::image::image;
+use crate::fixtures::layer::files;
 use crate::fixtures::{Content, media};
 use crate::site::{Site, Transport};
 
@@ -78,6 +85,23 @@ fn opening_reads_and_holds_by_entries_and_not_by_bytes() {
     assert!(read_of_more < 5 * read_of_gib, "{read_of_gib}, {read_of_more} of four times as many");
 }
 
+/// Starts a server under the limits that a shell sets, until it said `also`; its address.
+fn limited(limits: &str, site: &Path, also: &str) -> (Daemon, String) {
+    let shipperd = env!("CARGO_BIN_EXE_shipperd");
+    let script = format!("{limits} && exec {shipperd} serve --listen 127.0.0.1:0 \"$0\"");
+    let mut command = Command::new("sh");
+    command.arg("-c").arg(script).arg(site);
+    let said = RefCell::new((None, also.is_empty()));
+    Daemon::start(&command, |line| {
+        let mut said = said.borrow_mut();
+        if let Some((_, address)) = line.split_once("bundles at http://") {
+            said.0 = Some(address.to_owned());
+        }
+        said.1 |= line.contains(also);
+        said.0.clone().filter(|_| said.1)
+    })
+}
+
 fn get(address: &str, target: &str) -> (u16, Vec<u8>) {
     ask(&mut TcpStream::connect(address).unwrap(), target)
 }
@@ -93,4 +117,44 @@ fn ask(stream: &mut TcpStream, target: &str) -> (u16, Vec<u8>) {
     let head = answer.windows(4).position(|end| end == b"\r\n\r\n").unwrap();
     let status = String::from_utf8_lossy(&answer[9..12]).parse().unwrap();
     (status, answer.split_off(head + 4))
+}
+
+#[test]
+fn connections_leave_descriptors_to_what_is_served() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut content = Content::default();
+    let app = image("amd64").layer(files(&[("etc/app", b"1")])).add(&mut content);
+    content.tag("quay.io/lab/app:v1", &app);
+    content.write_layout(&directory.path().join("layout"));
+    let layer = content.parsed(&app.digest).unwrap()["layers"][0]["digest"].clone();
+    let layer = layer.as_str().unwrap();
+    let also = "connections instead of 16384";
+    let (daemon, address) = limited("ulimit -n 128", directory.path(), also);
+    // More than there are descriptors; those that are too many wait in front of the door.
+    let mut clients: Vec<_> = (0..200).map(|_| TcpStream::connect(&address).unwrap()).collect();
+    // The file is opened when it is asked for, while all connections that there may be are open.
+    let (status, body) = ask(&mut clients[0], &format!("/v2/lab/app/blobs/{layer}"));
+    assert_eq!((status, body.as_slice()), (200, content.bytes(layer)));
+    let mut last = clients.pop().unwrap();
+    for client in clients {
+        client.shutdown(Shutdown::Both).unwrap();
+    }
+    assert_eq!(ask(&mut last, "/v2/").0, 200);
+    assert!(!daemon.log().contains("cannot accept"), "{}", daemon.log());
+}
+
+#[test]
+fn a_soft_limit_of_descriptors_is_raised() {
+    let directory = tempfile::tempdir().unwrap();
+    let (daemon, address) = limited("ulimit -S -n 64", directory.path(), "");
+    let clients: Vec<_> = (0..100).map(|_| TcpStream::connect(&address).unwrap()).collect();
+    for mut client in clients.iter().map(|it| it.try_clone().unwrap()) {
+        client.write_all(b"GET /v2/ HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+        client.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        client.read_exact(&mut [0; 12]).unwrap();
+    }
+    let limits = fs::read_to_string(format!("/proc/{}/limits", daemon.id())).unwrap();
+    let open = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+    let fields: Vec<_> = open.split_whitespace().collect();
+    assert_eq!(fields[3], fields[4], "{open}");
 }

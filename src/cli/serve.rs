@@ -22,7 +22,7 @@ use crate::content::shelf::{self, Shelf};
 use crate::content::snapshot;
 use crate::content::watch::watch;
 use crate::server::tls::{Origin, Tls};
-use crate::server::{self, Door, Offers, authority};
+use crate::server::{self, Door, Offers, authority, descriptors};
 
 /// Serve bundles where they lie, as a read-only registry
 ///
@@ -69,6 +69,13 @@ pub(super) struct Arguments {
     /// Answer /metrics, /livez and /readyz at this address only
     #[arg(long, value_name = "ADDR")]
     admin: Option<SocketAddr>,
+    /// Keep at most this many connections open; further clients wait until one is closed
+    ///
+    /// Each takes a descriptor: fewer are kept where `ulimit -n` allows fewer, and the log says so.
+    /// One that is idle for 30 seconds is closed.
+    #[arg(long, value_name = "N", default_value_t = server::MAX_CONNECTIONS)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..))]
+    max_connections: u32,
 }
 
 /// When the digest of a blob is verified.
@@ -119,6 +126,8 @@ pub(super) fn run(arguments: &Arguments, printer: &Printer) -> anyhow::Result<Ex
 
 async fn serve(arguments: &Arguments, printer: &Printer) -> anyhow::Result<()> {
     let mut signals = Signals::take().context("cannot take over the signals")?;
+    // Bundles take descriptors as well as connections.
+    descriptors::raise_limit();
     let offers = match arguments.admin {
         Some(_) => Offers::Registry,
         None => Offers::Everything,
@@ -143,7 +152,11 @@ async fn serve(arguments: &Arguments, printer: &Printer) -> anyhow::Result<()> {
 
     let (stop, stopped) = oneshot::channel::<()>();
     let ended = async { drop(stopped.await) };
-    let serving = server::run(doors, Arc::clone(&live), server::Options::default(), ended);
+    let options = server::Options {
+        max_connections: arguments.max_connections,
+        ..server::Options::default()
+    };
+    let serving = server::run(doors, Arc::clone(&live), options, ended);
     let mut serving = std::pin::pin!(serving);
     announce(&Ready::new(&live, url, admin), printer)?;
     tokio::select! {

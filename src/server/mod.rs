@@ -7,6 +7,7 @@ mod admin;
 pub mod authority;
 mod blob;
 mod connection;
+pub mod descriptors;
 mod direct;
 mod error;
 mod exchange;
@@ -31,7 +32,6 @@ use std::time::Duration;
 
 use axum::Router;
 use hyper_util::service::TowerToHyperService;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{sleep, timeout};
@@ -77,10 +77,16 @@ pub enum Offers {
     Admin,
 }
 
+/// How many connections are open at once unless told otherwise: the nodes of a large cluster,
+/// with what each keeps open (docs/guide/limits.md has the memory).
+pub const MAX_CONNECTIONS: u32 = 16 << 10;
+
 /// How patient the server is, and with how many.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
     /// How many connections are open at once at a door; more wait to be accepted.
+    ///
+    /// Fewer where the process may not hold as many descriptors.
     pub max_connections: u32,
     /// How long a TLS handshake may take.
     pub handshake_timeout: Duration,
@@ -95,7 +101,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            max_connections: 4096,
+            max_connections: MAX_CONNECTIONS,
             handshake_timeout: Duration::from_secs(10),
             head_timeout: Duration::from_secs(30),
             write_timeout: Duration::from_secs(60),
@@ -117,7 +123,6 @@ pub async fn run<S: Source>(
     options: Options,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
-    raise_descriptor_limit();
     let (phase, seen) = watch::channel(Phase::Serving);
     let core = Arc::new(Core {
         live,
@@ -132,7 +137,8 @@ pub async fn run<S: Source>(
         async move { core.reached(Phase::Over).await }
     };
     let workers = Arc::new(Workers::start(until_over)?);
-    let permits = usize::try_from(options.max_connections).unwrap_or(Semaphore::MAX_PERMITS);
+    let most = descriptors::connections(options.max_connections);
+    let permits = usize::try_from(most).unwrap_or(Semaphore::MAX_PERMITS);
     let mut rooms = Vec::new();
     for door in doors {
         let room = Arc::new(Semaphore::new(permits));
@@ -153,7 +159,7 @@ pub async fn run<S: Source>(
     let drained = async {
         for room in &rooms {
             // The permits are back when the connections are gone.
-            drop(room.acquire_many(options.max_connections).await);
+            drop(room.acquire_many(most).await);
         }
     };
     if timeout(options.grace, drained).await.is_err() {
@@ -161,17 +167,6 @@ pub async fn run<S: Source>(
     }
     phase.send_replace(Phase::Over);
     Ok(())
-}
-
-/// Lets the process hold as many descriptors as it may: most systems begin with 1024.
-fn raise_descriptor_limit() {
-    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-    if maximum.is_none() || current == maximum {
-        return;
-    }
-    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
-        tracing::warn!("cannot raise the limit of {current:?} descriptors: {error}");
-    }
 }
 
 /// What all connections share.
