@@ -2,7 +2,7 @@
 //!
 //! `release` has the shape of an OpenShift release (191 images, 440 blobs, sizes from
 //! release-layers.txt divided by a scale); `versions` has few large images that are changed by
-//! half, `carried` has as many that are not; `index` and `many` have many tiny images (50,000 blobs, 1,000 images);
+//! half, `carried` has as many that are not, and a smaller one before them; `index` and `many` have many tiny images (50,000 blobs, 1,000 images);
 //! `tags` has one repository of 20,000 of them and one of few.
 
 use anyhow::Result;
@@ -58,7 +58,7 @@ pub(crate) struct Shape {
     pub(crate) own: usize,
 }
 
-/// How many images there are in [`Shape::carried`], and of each version in [`Shape::versions`].
+/// How many large images there are in [`Shape::carried`], and images of each version in [`Shape::versions`].
 pub(crate) const IMAGES: usize = 8;
 
 /// How many images the second repository of [`Content::Tags`] has.
@@ -93,13 +93,16 @@ impl Shape {
         }
     }
 
-    /// Eight images of four layers of `layer` bytes, with nothing in common.
+    /// Nine images of four layers, with nothing in common: the first is of a usual size, its layers
+    /// are of a quarter of `layer` bytes, those of the other eight are of `layer` bytes.
     fn carried(layer: u64) -> Self {
+        let mut layers = vec![layer; 4 * (IMAGES + 1)];
+        layers.iter_mut().take(4).for_each(|first| *first /= 4);
         Self {
             name: "carried",
             repository: usize::MAX,
-            images: IMAGES,
-            layers: vec![layer; 4 * IMAGES],
+            images: IMAGES + 1,
+            layers,
             shared: 0,
             stride: 1,
             own: 4,

@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result};
 
 use crate::content::archives::{Archive, Kind};
 use crate::content::store::Store;
-use crate::content::{Image, REGISTRY};
+use crate::content::{self, Image, REGISTRY};
 use crate::load::{self, Wanted, large};
 use crate::measure::report::{Figure, Goal};
 use crate::measure::spent::{Spent, allocated, emptied};
@@ -19,7 +19,10 @@ use crate::measure::{Sample, in_turn};
 use crate::parts::Stand;
 use crate::peers::process::Server;
 use crate::peers::yard::Yard;
-use crate::peers::{MIB, Peer};
+use crate::peers::{GB, MIB, Peer};
+
+/// Bytes of a MB.
+const MB: f64 = 1e6;
 
 /// Who brings an archive to those who pull.
 #[derive(Debug)]
@@ -54,16 +57,22 @@ pub(super) fn run(stand: &Stand<'_>) -> Result<Vec<Figure>> {
                 Way::Registry => fill(yard, &archive, store, &output),
             }
         })?;
-        let words = format!("{} images, {:.2} GB", store.images.len(), store.size() as f64 / 1e9);
-        let mut figure = |key, name: &str, unit| {
+        let words = format!("{} images, {:.2} GB", store.images.len(), store.size() as f64 / GB);
+        let mut sizes = store.images.iter().map(|image| {
+            let megabytes = content::size(std::slice::from_ref(image)) as f64 / MB;
+            format!("{megabytes:.0} MB")
+        });
+        let (first, second) = (sizes.next().unwrap_or_default(), sizes.next().unwrap_or_default());
+        let mut figure = |key, name: &str, words: &str, unit| {
             Figure::of(&mut measured, key, kind.title(), format!("{name}, {words}"), unit)
         };
         figures.extend([
-            figure("ready", "first manifest answered", "s").with(Goal::Value(0.1)),
-            figure("first", "first image pulled", "s").with(Goal::Value(0.1)),
-            figure("all", "all images pulled", "s"),
-            figure("disk", "written", "MiB").with(Goal::Value(0.0)),
-            figure("memory", "peak memory", "MiB").with(Goal::Value(32.0)),
+            figure("ready", "first manifest answered", &words, "s").with(Goal::Value(0.1)),
+            figure("first", "first image pulled", &first, "s").with(Goal::Value(0.1)),
+            figure("second", "the next one pulled", &second, "s"),
+            figure("all", "all images pulled", &words, "s"),
+            figure("disk", "written", &words, "MiB").with(Goal::Value(0.0)),
+            figure("memory", "peak memory", &words, "MiB").with(Goal::Value(32.0)),
         ]);
     }
     fs::remove_dir_all(&output)?;
@@ -84,14 +93,22 @@ fn serve(
     let mut sample = Sample::from([("ready", begun.elapsed().as_secs_f64())]);
     for (number, image) in store.images.iter().enumerate() {
         pull(server.address, image)?;
-        if number == 0 {
-            sample.insert("first", begun.elapsed().as_secs_f64());
-        }
+        note(&mut sample, number, begun);
     }
     sample.insert("all", begun.elapsed().as_secs_f64());
     sample.insert("disk", allocated(output)? as f64 / MIB);
     sample.insert("memory", server.peak()? as f64 / MIB);
     Ok(sample)
+}
+
+/// Notes since the beginning how long the first image took, and the next since then.
+fn note(sample: &mut Sample, number: usize, begun: Instant) {
+    let elapsed = begun.elapsed().as_secs_f64();
+    match (number, sample.get("first").copied()) {
+        (0, _) => drop(sample.insert("first", elapsed)),
+        (1, Some(first)) => drop(sample.insert("second", elapsed - first)),
+        _ => {}
+    }
 }
 
 /// Fills a registry with the archive.
@@ -117,9 +134,7 @@ fn fill(yard: &Yard, archive: &Archive, store: &Store, output: &Path) -> Result<
             sample.insert("ready", begun.elapsed().as_secs_f64());
         }
         pull(server.address, image)?;
-        if number == 0 {
-            sample.insert("first", begun.elapsed().as_secs_f64());
-        }
+        note(&mut sample, number, begun);
     }
     sample.insert("all", begun.elapsed().as_secs_f64());
     sample.insert("disk", disk.max(allocated(output)?) as f64 / MIB);

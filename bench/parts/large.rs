@@ -42,9 +42,9 @@ fn warm(stand: &Stand<'_>, tls: bool, group: &'static str, goal: Goal) -> Result
             stand.run.rounds,
             &servers,
             |(peer, _)| peer.name(),
-            |(_, server)| {
+            |(peer, server)| {
                 let before = server.cpu()?;
-                let bytes = drain(server.address, client, &shares)?;
+                let bytes = drain(server.address, client, &shares).context(peer.name())?;
                 Ok(Sample::from([("cpu", (server.cpu()? - before) / (bytes as f64 / GB))]))
             },
         )?;
