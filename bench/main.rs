@@ -13,6 +13,7 @@ mod peers;
 mod load;
 mod measure;
 mod parts;
+mod scale;
 
 use crate::measure::report::Report;
 use crate::parts::Run;

@@ -10,7 +10,7 @@ use crate::measure::report::Figure;
 use crate::peers::Peer;
 use crate::peers::served::Served;
 use crate::peers::yard::Yard;
-use crate::talk;
+use crate::{scale, talk};
 
 mod start;
 mod large;
@@ -26,7 +26,7 @@ mod dry_run;
 mod foreign;
 mod state;
 
-/// All parts; those on the same content run one after the other.
+/// All parts but those of [`scale`], which make what they serve; those on the same content run one after the other.
 const PARTS: [Part; 18] = [
     part("start", Content::Release, "starting", start::few),
     part("clear", Content::Release, "large blobs in clear text", large::in_clear_text),
@@ -70,9 +70,9 @@ const fn part(
 /// The names of all parts, each once.
 pub(crate) fn names() -> Vec<&'static str> {
     let mut names: Vec<&str> = Vec::new();
-    for part in &PARTS {
-        if !names.contains(&part.name) {
-            names.push(part.name);
+    for name in PARTS.iter().map(|part| part.name).chain(scale::PARTS.map(|(name, _)| name)) {
+        if !names.contains(&name) {
+            names.push(name);
         }
     }
     names
@@ -114,6 +114,7 @@ impl Run {
                 figures.extend((part.measure)(&stand)?);
             }
         }
+        figures.extend(scale::measure(self, only)?);
         Ok(figures)
     }
 }

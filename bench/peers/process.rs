@@ -75,6 +75,11 @@ impl Server {
         Ok(server)
     }
 
+    /// Its process id.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// CPU seconds it and its children have used.
     pub(crate) fn cpu(&self) -> Result<f64> {
         let mut ticks = 0;
