@@ -120,6 +120,48 @@ async fn whatever_the_order_what_is_live_is_complete_and_at_last_all_of_it() {
 }
 
 #[tokio::test]
+async fn many_bundles_are_one_registry_and_what_one_lacks_is_named() {
+    let yard = Yard::new();
+    let (mut set, mut content) = (Imageset::new("ocp"), first());
+    let mut lost = String::new();
+    for number in 1..=30 {
+        let new = app(&mut content, &format!("quay.io/lab/app:v{number}"), &number.to_string());
+        if number == 20 {
+            // The same but for a layer that nobody else has; it is not the one that goes on.
+            lost = content.parsed(&new.digest).unwrap()["layers"][0]["digest"].to_string();
+            lost = lost.trim_matches('"').to_owned();
+            let special = Special { lost: &[&lost], ..Special::default() };
+            let damaged = set.clone().special(&content, yard.work(), &special).remove(0);
+            fs::rename(damaged, yard.work().join("damaged")).unwrap();
+        }
+        yard.bring(&set.next(&content, yard.work()));
+        let mut other = Content::default();
+        app(&mut other, &format!("quay.io/other/app-{number}:v1"), &format!("other {number}"));
+        yard.bring(&Imageset::new(&format!("other-{number}")).next(&other, yard.work()));
+    }
+    let mut shelf = shelf(&yard);
+    let served = shelf.scan().unwrap().unwrap();
+    assert_eq!(live(&served).len(), 60);
+    assert_eq!(served.source.image_count(), 31 + 30);
+    assert_complete(&served.source).await;
+    for (number, newest) in [(1, "v1"), (17, "v17"), (30, "v30")] {
+        let digest = &content.named(&format!("quay.io/lab/app:{newest}")).digest;
+        assert_eq!(found(&served.source, "lab/app", newest).await.as_ref(), Some(digest));
+        assert!(found(&served.source, &format!("other/app-{number}"), "v1").await.is_some());
+    }
+    // Without what sequence 20 brought it is refused, and those that build on it wait.
+    yard.remove("ocp-20.sqfs");
+    yard.bring_as(&yard.work().join("damaged"), "ocp-20.sqfs");
+    let served = shelf.scan().unwrap().unwrap();
+    assert_eq!(live(&served).len(), 19 + 30);
+    assert_complete(&served.source).await;
+    assert_eq!(found(&served.source, "lab/app", "v20").await, None);
+    let refused = served.bundles.iter().find(|it| it.path.ends_with("ocp-20.sqfs")).unwrap();
+    assert_eq!(refused.state, State::Refused);
+    assert!(refused.notes[0].contains(&lost), "{:?}", refused.notes);
+}
+
+#[tokio::test]
 async fn an_index_and_its_children_in_different_parts_are_found_by_everything() {
     let yard = Yard::new();
     let mut set = Imageset::new("ocp");

@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::archives::Archives;
 use super::closure;
+use super::holdings::Holdings;
 use super::live::State;
 use super::snapshot::Snapshot;
 use super::workspaces::Workspaces;
@@ -56,9 +57,10 @@ pub fn accept(open: &[Arc<Snapshot>], served: &Served) -> Accepted {
         .collect();
     let mut editions: Vec<Edition> = open.iter().filter_map(|it| edition(it, served)).collect();
     let mut lacks: BTreeMap<usize, String> = BTreeMap::new();
+    let holdings = Holdings::of(open);
     let verdicts = loop {
         let verdicts = sequence::judge(&editions);
-        let found = incomplete_sequences(open, &ours, &editions, &verdicts);
+        let found = incomplete_sequences((open, &holdings), &ours, &editions, &verdicts);
         if found.is_empty() {
             break verdicts;
         }
@@ -154,7 +156,7 @@ fn stack(
 
 /// The lowest sequence of each imageset that lacks something: its members, and what it lacks.
 fn incomplete_sequences(
-    open: &[Arc<Snapshot>],
+    (open, holdings): (&[Arc<Snapshot>], &Holdings),
     ours: &[usize],
     editions: &[Edition],
     verdicts: &[Verdict],
@@ -167,20 +169,20 @@ fn incomplete_sequences(
         }
     }
     let mut found = Vec::new();
-    let mut below: Vec<&Arc<Snapshot>> = Vec::new();
+    let mut below = Below { open, holdings, places: BTreeSet::new() };
     let mut current = None;
     let mut broken = false;
     for ((id, sequence), members) in sequences {
         if current != Some(id) {
             (current, broken) = (Some(id), false);
-            below.clear();
+            below.places.clear();
         }
         if broken {
             continue;
         }
-        let own = members.iter().filter_map(|at| open.get(*ours.get(*at)?));
-        let own: Vec<&Arc<Snapshot>> = own.collect();
-        below.extend(&own);
+        let places = || members.iter().filter_map(|at| ours.get(*at));
+        below.places.extend(places());
+        let own: Vec<&Arc<Snapshot>> = places().filter_map(|place| open.get(*place)).collect();
         if let Some(reason) = lacks(&own, &below, sequence) {
             broken = true;
             found.extend(members.into_iter().map(|at| (at, reason.clone())));
@@ -189,15 +191,32 @@ fn incomplete_sequences(
     found
 }
 
-/// What a sequence lacks, in words: what its images need and neither it nor what is below holds.
-fn lacks(own: &[&Arc<Snapshot>], below: &[&Arc<Snapshot>], sequence: u64) -> Option<String> {
-    let held = |digest: &Digest, size: u64| {
-        below.iter().any(|it| {
-            let index = &it.bundle().index;
-            let blob = index.find(digest).and_then(|blob| index.blob(blob));
+/// A sequence and what is below it, of all that is open.
+struct Below<'a> {
+    open: &'a [Arc<Snapshot>],
+    holdings: &'a Holdings,
+    places: BTreeSet<usize>,
+}
+
+impl<'a> Below<'a> {
+    /// Whether a blob of this size is there.
+    fn holds(&self, digest: &Digest, size: u64) -> bool {
+        let mut places = self.holdings.of_digest(digest).filter(|it| self.places.contains(it));
+        places.any(|place| {
+            let index = self.open.get(place).map(|it| &it.bundle().index);
+            let blob = index.and_then(|index| index.blob(index.find(digest)?));
             blob.is_some_and(|(_, stored)| stored.length() == size)
         })
-    };
+    }
+
+    fn snapshots(&self) -> Vec<&'a Arc<Snapshot>> {
+        self.places.iter().filter_map(|place| self.open.get(*place)).collect()
+    }
+}
+
+/// What a sequence lacks, in words: what its images need and neither it nor what is below holds.
+fn lacks(own: &[&Arc<Snapshot>], below: &Below<'_>, sequence: u64) -> Option<String> {
+    let held = |digest: &Digest, size: u64| below.holds(digest, size);
     let records = || own.iter().filter_map(|it| Some(&it.bundle().edition.as_ref()?.record));
     let sparse: HashSet<&Digest> = records().flat_map(|it| &it.sparse).collect();
     let mut missing: BTreeMap<&Digest, u64> = BTreeMap::new();
@@ -223,7 +242,7 @@ fn lacks(own: &[&Arc<Snapshot>], below: &[&Arc<Snapshot>], sequence: u64) -> Opt
         last => format!(", should be in one of sequences 1 to {last}"),
     };
     let missing = missing.into_iter().map(|(digest, size)| (digest, size, should(digest)));
-    in_words(missing.collect(), below)
+    in_words(missing.collect(), &below.snapshots())
 }
 
 /// What the bundles of others lack that are stacked, in words, each by its path.
@@ -231,7 +250,11 @@ fn lacks(own: &[&Arc<Snapshot>], below: &[&Arc<Snapshot>], sequence: u64) -> Opt
 /// They are served without the manifests that need what is missing.
 #[must_use]
 pub fn incomplete(stacked: &[Arc<Snapshot>]) -> BTreeMap<PathBuf, String> {
-    let held = |digest: &Digest| stacked.iter().any(|it| it.bundle().index.find(digest).is_some());
+    let holdings = Holdings::of(stacked);
+    let held = |digest: &Digest| {
+        let mut holders = holdings.of_digest(digest).filter_map(|place| stacked.get(place));
+        holders.any(|it| it.bundle().index.find(digest).is_some())
+    };
     let theirs = stacked.iter().filter(|it| it.bundle().edition.is_none());
     let lacks = |snapshot: &Arc<Snapshot>| {
         let index = &snapshot.bundle().index;

@@ -6,12 +6,13 @@
 //! below only: what comes later must not change what it needs, and so whether it is complete.
 //! The bundles of others have no order: they are told by one another.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use uuid::Uuid;
 
 use super::assembly::assemble;
+use super::holdings::Holdings;
 use super::snapshot::Snapshot;
 use crate::oci::{Digest, MediaType};
 
@@ -24,34 +25,42 @@ const UNORDERED: u64 = 0;
 #[must_use]
 pub fn adopt(mut open: Vec<Arc<Snapshot>>) -> Vec<Arc<Snapshot>> {
     assemble(&mut open);
+    let holdings = Holdings::of(&open);
     // What is read may name more. Each round reads at least one that was not, or is the last.
     loop {
-        let named = named(&open);
-        let mut changed = false;
-        for snapshot in &mut open {
-            let (id, sequence) = place(snapshot);
-            let index = &snapshot.bundle().index;
-            let unread = |digest: &Digest| {
-                index.find(digest).is_some_and(|blob| {
-                    index.media_type(blob).is_none()
-                        && !index.damaged().contains(&blob)
-                        && !index.unreadable().contains(&blob)
-                })
-            };
-            let named = named.get(&id).into_iter().flatten();
-            let manifests = named
-                .filter(|(digest, (by, _))| *by <= sequence && unread(digest))
-                .map(|(digest, (_, media_type))| (digest.clone(), media_type.clone()));
-            let manifests: Vec<_> = manifests.collect();
-            if !manifests.is_empty() {
-                *snapshot = Arc::new(snapshot.with_manifests(manifests));
-                changed = true;
+        let mut unread: BTreeMap<usize, Vec<(Digest, MediaType)>> = BTreeMap::new();
+        for (id, named) in named(&open) {
+            for (digest, (by, media_type)) in named {
+                let holds = |at: &usize| {
+                    open.get(*at).is_some_and(|snapshot| {
+                        let (of, sequence) = place(snapshot);
+                        of == id && by <= sequence && is_unread(snapshot, &digest)
+                    })
+                };
+                for at in holdings.of_digest(&digest).filter(holds) {
+                    unread.entry(at).or_default().push((digest.clone(), media_type.clone()));
+                }
             }
         }
-        if !changed {
+        if unread.is_empty() {
             return open;
         }
+        for (at, manifests) in unread {
+            if let Some(snapshot) = open.get_mut(at) {
+                *snapshot = Arc::new(snapshot.with_manifests(manifests));
+            }
+        }
     }
+}
+
+/// Whether a bundle holds a blob that it has not read as a manifest.
+fn is_unread(snapshot: &Snapshot, digest: &Digest) -> bool {
+    let index = &snapshot.bundle().index;
+    index.find(digest).is_some_and(|blob| {
+        index.media_type(blob).is_none()
+            && !index.damaged().contains(&blob)
+            && !index.unreadable().contains(&blob)
+    })
 }
 
 /// The imageset of a bundle and its sequence; no imageset if it is not one of ours.

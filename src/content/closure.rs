@@ -7,16 +7,18 @@
 use std::collections::{BTreeSet, HashSet, VecDeque};
 use std::sync::Arc;
 
+use super::holdings::Holdings;
 use super::snapshot::Snapshot;
 use crate::bundle::ContentIndex;
 use crate::bundle::index::Ordinal;
 use crate::oci::{Digest, Name, Role};
 
-/// The manifests of stacked bundles that cannot be used.
+/// The manifests of stacked bundles that cannot be used; `holdings` is what they hold.
 #[must_use]
-pub fn unusable(snapshots: &[Arc<Snapshot>]) -> HashSet<Digest> {
+pub(super) fn unusable(snapshots: &[Arc<Snapshot>], holdings: &Holdings) -> HashSet<Digest> {
     let intact = |digest: &Digest| {
-        snapshots.iter().any(|snapshot| {
+        let holders = holdings.of_digest(digest).filter_map(|place| snapshots.get(place));
+        holders.into_iter().any(|snapshot| {
             let blob = snapshot.bundle().index.find(digest);
             blob.is_some_and(|blob| !snapshot.is_damaged(blob))
         })

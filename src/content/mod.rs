@@ -2,6 +2,7 @@
 
 pub mod snapshot;
 pub mod check;
+mod holdings;
 pub mod closure;
 pub mod overlay;
 pub mod ambiguity;

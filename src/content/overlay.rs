@@ -12,6 +12,7 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 
 use super::closure;
+use super::holdings::Holdings;
 use super::snapshot::Snapshot;
 use crate::bundle::index::{Ordinal, Repository};
 use crate::extent::Content;
@@ -24,6 +25,7 @@ use crate::source::{Blob, Body, Document, Error, Source, Stored};
 #[derive(Debug)]
 pub struct Overlay {
     snapshots: Vec<Arc<Snapshot>>,
+    holdings: Holdings,
     /// The repositories that a requested path may mean.
     paths: BTreeMap<oci::Repository, BTreeSet<Name>>,
     registries: BTreeSet<Registry>,
@@ -47,6 +49,7 @@ impl Overlay {
             }
         }
         let overlay = Self {
+            holdings: Holdings::of(&snapshots),
             snapshots,
             paths,
             registries,
@@ -66,16 +69,17 @@ impl Overlay {
     /// How many references are served.
     #[must_use]
     pub fn image_count(&self) -> usize {
-        let names: BTreeSet<_> = self
-            .snapshots
-            .iter()
-            .flat_map(|it| it.bundle().index.names())
-            .map(|(name, _)| name)
-            .collect();
-        names
-            .into_iter()
-            .map(|name| self.tags_of(&BTreeSet::from([name.clone()]), "", usize::MAX).len().max(1))
-            .sum()
+        let mut tags: BTreeMap<&Name, BTreeSet<&Tag>> = BTreeMap::new();
+        for snapshot in &self.snapshots {
+            let index = &snapshot.bundle().index;
+            for (name, repository) in index.names() {
+                let answered = repository.tags.iter().filter(|(_, manifest)| {
+                    index.digest(**manifest).is_some_and(|digest| self.is_answered(digest))
+                });
+                tags.entry(name).or_default().extend(answered.map(|(tag, _)| tag));
+            }
+        }
+        tags.values().map(|tags| tags.len().max(1)).sum()
     }
 
     /// The paths that a request may name, and the repositories that each may mean.
@@ -103,7 +107,7 @@ impl Overlay {
     }
 
     fn judge(&self, damaged_count: usize) -> Arc<(usize, HashSet<Digest>)> {
-        let judged = Arc::new((damaged_count, closure::unusable(&self.snapshots)));
+        let judged = Arc::new((damaged_count, closure::unusable(&self.snapshots, &self.holdings)));
         self.unusable.store(Arc::clone(&judged));
         judged
     }
@@ -201,7 +205,7 @@ impl Overlay {
 
     /// The imageset that left a manifest out on purpose, if none of the bundles holds it.
     fn left_out(&self, digest: &Digest) -> Option<String> {
-        if self.snapshots.iter().any(|it| it.bundle().index.find(digest).is_some()) {
+        if self.holders(digest).any(|it| it.bundle().index.find(digest).is_some()) {
             return None;
         }
         let editions = self.snapshots.iter().filter_map(|it| it.bundle().edition.as_ref());
@@ -211,12 +215,17 @@ impl Overlay {
     }
 
     fn stored(&self, digest: &Digest, range: &Range<u64>) -> Option<io::Result<Stored>> {
-        self.snapshots.iter().find_map(|snapshot| snapshot.open(digest, range.clone()))
+        self.holders(digest).find_map(|snapshot| snapshot.open(digest, range.clone()))
+    }
+
+    /// The bundles that may hold a blob, the uppermost first.
+    fn holders(&self, digest: &Digest) -> impl Iterator<Item = &Arc<Snapshot>> {
+        self.holdings.of_digest(digest).filter_map(|place| self.snapshots.get(place))
     }
 
     /// The type and size of a manifest.
     fn describe(&self, digest: &Digest) -> Option<(MediaType, u64)> {
-        self.snapshots.iter().find_map(|snapshot| {
+        self.holders(digest).find_map(|snapshot| {
             let index = &snapshot.bundle().index;
             let blob = index.find(digest).filter(|blob| !snapshot.is_damaged(*blob))?;
             let media_type = index.media_type(blob)?.clone();
@@ -278,7 +287,7 @@ impl Source for Overlay {
 
     async fn stat(&self, name: &Name, digest: &Digest) -> Result<u64, Error> {
         let found = self.check_repository(name, digest)?.then(|| {
-            self.snapshots.iter().find_map(|snapshot| {
+            self.holders(digest).find_map(|snapshot| {
                 let index = &snapshot.bundle().index;
                 let blob = index.find(digest).filter(|blob| !snapshot.is_damaged(*blob))?;
                 Some(index.blob(blob)?.1.length())

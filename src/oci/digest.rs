@@ -59,6 +59,16 @@ impl Digest {
         }
     }
 
+    /// The first bytes, as a number: few digests have the same.
+    #[must_use]
+    pub fn beginning(&self) -> u32 {
+        let bytes = match self {
+            Self::Sha256(bytes) => bytes.first_chunk(),
+            Self::Sha512(bytes) => bytes.first_chunk(),
+        };
+        bytes.map_or(0, |bytes| u32::from_be_bytes(*bytes))
+    }
+
     /// The part after the colon.
     #[must_use]
     pub fn hex(&self) -> String {
@@ -201,5 +211,6 @@ mod tests {
         assert_eq!(digest, Digest::of(b"abc"));
         assert!(digest.matches(b"abc") && !digest.matches(b"abd"));
         assert!(digest.hex().starts_with("ba7816bf"));
+        assert_eq!(digest.beginning(), 0xba78_16bf);
     }
 }
