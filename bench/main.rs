@@ -29,6 +29,9 @@ struct Arguments {
     /// Measure only these.
     #[arg(long, value_delimiter = ',', value_parser = parts::names(), default_values = parts::names())]
     only: Vec<String>,
+    /// Serve the same with only these.
+    #[arg(long, value_delimiter = ',', value_parser = peers::NAMES, default_values = peers::NAMES)]
+    peers: Vec<String>,
     /// How often each server is measured.
     #[arg(long, default_value_t = 3)]
     rounds: usize,
@@ -69,7 +72,8 @@ fn main() -> Result<()> {
         ("SHA-256 alone, one core", format!("{:.2} CPU-s/GB", hashing()?)),
     ]);
     let rounds = if quick { 1 } else { arguments.rounds };
-    let run = Run { directory, yard, ours, rounds, quick };
+    let peers = arguments.peers;
+    let run = Run { directory, yard, ours, peers, rounds, quick };
     report.add(run.measure(&arguments.only)?);
     report.finish();
     talk(&format!("took {:.0} s", begun.elapsed().as_secs_f64()));

@@ -86,6 +86,8 @@ pub(crate) struct Run {
     pub(crate) yard: Yard,
     /// Binaries of ours.
     pub(crate) ours: Vec<Peer>,
+    /// The names of those who may serve the same.
+    pub(crate) peers: Vec<String>,
     /// How often each server is measured.
     pub(crate) rounds: usize,
     /// Whether only to see that all works.
@@ -130,9 +132,10 @@ pub(crate) struct Stand<'a> {
 }
 
 impl Stand<'_> {
-    /// Ours, then those of these peers that can serve the content here.
+    /// Ours, then those of these peers that are wanted and can serve the content here.
     fn with(&self, peers: &[Peer]) -> Vec<Peer> {
-        let suited = peers.iter().filter(|peer| self.served.suits(peer));
+        let wanted = |peer: &Peer| self.run.peers.iter().any(|name| name == peer.name());
+        let suited = peers.iter().filter(|peer| wanted(peer) && self.served.suits(peer));
         self.run.ours.iter().chain(suited).cloned().collect()
     }
 

@@ -16,6 +16,9 @@ pub(crate) const MIB: f64 = (1 << 20) as f64;
 /// Bytes of a GB.
 pub(crate) const GB: f64 = 1e9;
 
+/// What all peers are called, ours apart.
+pub(crate) const NAMES: [&str; 4] = ["nginx", "nginx-squashfs", "distribution", "docker-registry"];
+
 /// A kind of server.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Peer {
