@@ -70,7 +70,7 @@ const fn part(
 /// The names of all parts, each once.
 pub(crate) fn names() -> Vec<&'static str> {
     let mut names: Vec<&str> = Vec::new();
-    for name in PARTS.iter().map(|part| part.name).chain(scale::PARTS.map(|(name, _)| name)) {
+    for name in PARTS.iter().map(|part| part.name).chain(scale::names()) {
         if !names.contains(&name) {
             names.push(name);
         }

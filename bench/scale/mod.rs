@@ -24,8 +24,13 @@ use crate::talk;
 type Part = (&'static str, fn(&Site, &[Peer], bool, usize) -> Result<Vec<Figure>>);
 
 /// One bundle that grows, many bundles, connections that are idle and busy.
-pub(crate) const PARTS: [Part; 4] =
+const PARTS: [Part; 4] =
     [("growth", growth::run), ("bundles", overlay::run), ("idle", idle::run), ("busy", busy::run)];
+
+/// The names of the parts.
+pub(crate) fn names() -> [&'static str; 4] {
+    PARTS.map(|(name, _)| name)
+}
 
 /// Runs the parts of these names.
 pub(crate) fn measure(run: &Run, only: &[String]) -> Result<Vec<Figure>> {
