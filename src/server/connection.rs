@@ -38,7 +38,7 @@ use crate::source::{self, Source};
 /// The largest head of a request, in bytes: room for 1024 ranges and a token.
 const MAX_HEAD: usize = 64 << 10;
 /// How much is written at once, in bytes: half as many calls and wake-ups as by the piece,
-/// and more brings nothing (bench/README.md).
+/// and more brings nothing (docs/decisions/009-how-bytes-reach-the-socket.md).
 const WRITTEN_AT_ONCE: usize = 2 * PIECE;
 /// The longest address, in bytes: the longest name, digest and query come to a quarter.
 const MAX_ADDRESS: usize = 8 << 10;

@@ -23,7 +23,7 @@ use crate::verification::{Verdict, Verification};
 
 /// The size of a piece, in bytes. With what TLS adds it goes into one packet of the kernel's,
 /// which are of up to 64 KiB: a piece of 64 KiB ends in a second packet of some bytes, which
-/// costs nearly as much as the first (bench/README.md). And it stays in the cache of a core
+/// costs nearly as much as the first (docs/decisions/009-how-bytes-reach-the-socket.md). And it stays in the cache of a core
 /// from the copy out of the page cache to the encryption or the copy to the socket.
 pub(super) const PIECE: usize = 60 << 10;
 /// The size of a piece when `MAX_LENT` pieces are lent.

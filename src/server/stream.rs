@@ -14,16 +14,23 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::direct::Direct;
+use super::reader::PIECE;
 
 /// How long what a client still sends is swallowed.
 const LINGER: Duration = Duration::from_millis(500);
 /// How much of it, in bytes: more than a client sends before it reads the answer.
 const LINGER_BYTES: u64 = 16 << 20;
 
+/// How much is written before the other connections of the thread get their turn, in bytes
+/// (docs/decisions/009-how-bytes-reach-the-socket.md).
+const TURN: usize = PIECE;
+
 /// A connection.
 pub(super) struct Stream {
     stream: TcpStream,
     direct: Option<Arc<Direct>>,
+    /// Bytes written in this turn.
+    written: usize,
     patience: Duration,
     /// Runs while the client takes nothing, and on after it took something: winding
     /// it anew each time would cost more than the write.
@@ -42,6 +49,7 @@ impl Stream {
         Self {
             stream,
             direct: None,
+            written: 0,
             patience,
             stalled: None,
             has_moved: false,
@@ -139,7 +147,16 @@ impl AsyncWrite for Stream {
         cx: &mut Context<'_>,
         buffers: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if self.written >= TURN {
+            self.written = 0;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         let written = self.poll_send(cx, buffers);
+        match &written {
+            Poll::Ready(Ok(length)) => self.written += length,
+            _ => self.written = 0,
+        }
         self.watch(cx, written)
     }
 

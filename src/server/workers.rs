@@ -12,6 +12,10 @@ use std::thread;
 
 use tokio::runtime::{Builder, Handle};
 
+/// After how many turns of connections a thread looks for those that were asked something:
+/// where all are busy, a small answer waits so long.
+const EVENTS: u32 = 8;
+
 /// The threads.
 #[derive(Debug)]
 pub(super) struct Workers(Box<[Worker]>);
@@ -35,7 +39,8 @@ impl Workers {
     {
         let cores = thread::available_parallelism().map_or(1, NonZero::get);
         let start = |number| {
-            let runtime = Builder::new_current_thread().enable_all().build()?;
+            let runtime =
+                Builder::new_current_thread().event_interval(EVENTS).enable_all().build()?;
             let handle = runtime.handle().clone();
             let until = until();
             let work = move || {
