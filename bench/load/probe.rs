@@ -52,6 +52,7 @@ impl<'a> Prober<'a> {
         let mut latencies = Vec::new();
         let mut due = Instant::now();
         let mut waited = false;
+        let mut answered = Instant::now();
         loop {
             let now = Instant::now();
             let ends = over.load(Ordering::Relaxed);
@@ -74,12 +75,13 @@ impl<'a> Prober<'a> {
                 if idle.is_empty() || ends { GAP } else { due.saturating_duration_since(now) };
             for place in ready.wait(pause)? {
                 if self.connections.get_mut(place).context("a place")?.take(&mut buffer)? {
-                    let took = asked.get(place).context("a place")?.elapsed();
+                    answered = Instant::now();
+                    let took = answered.duration_since(*asked.get(place).context("a place")?);
                     latencies.push(took.as_secs_f64());
                     idle.push_back(place);
                 }
             }
-            ensure!(due.elapsed() < PATIENCE, "manifests are not answered");
+            ensure!(answered.elapsed() < PATIENCE, "manifests are not answered");
         }
     }
 }
