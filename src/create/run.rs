@@ -102,17 +102,24 @@ pub async fn create<R: Source>(
         // What cannot be is known before anything has its name.
         let state = followed(past, &request.name, &edition, &assemblies, created)?;
         let target = Arc::new(target);
-        let publishing = Arc::clone(&target);
-        blocking(&request.output, move || publishing.publish()).await?;
-        if let Some(store) = store
-            && let Err(error) = save(store, &state, version.as_ref()).await
-        {
+        let finished = async {
+            let publishing = Arc::clone(&target);
+            blocking(&request.output, move || publishing.publish()).await?;
+            let Some(store) = store else { return Ok(()) };
+            let saved = save(store, &state, version.as_ref()).await;
             // Where it is not known whether the state was saved, the next run takes the bundle up.
-            if !matches!(error, state::Error::Failed { .. }) {
+            if let Err(error) = &saved
+                && !matches!(error, state::Error::Failed { .. })
+            {
+                let target = Arc::clone(&target);
                 drop(spawn_blocking(move || target.withdraw()).await);
             }
-            return Err(error.into());
-        }
+            saved.map_err(Error::from)
+        };
+        // While the disk is waited for, registries are asked what became of the tags.
+        let moved = Moved::among(remote, resolved.images.iter(), request.parallel);
+        let (finished, moved) = tokio::join!(finished, moved);
+        finished?;
         drop(spawn_blocking(move || target.tidy()).await);
         return Ok(Outcome::Created(Created {
             paths: assemblies.iter().map(|it| it.path.clone()).collect(),
@@ -124,7 +131,7 @@ pub async fn create<R: Source>(
             needs: edition.needs.len(),
             size: estimate.disk_needed,
             failed,
-            moved: Moved::among(remote, resolved.images.iter(), request.parallel).await,
+            moved,
         }));
     }
 }
