@@ -18,7 +18,7 @@ use super::{Error, Meaning, Problem, Understood, docker};
 use crate::oci::{self, Algorithm, Descriptor, Digest, INDEX_FILE, LAYOUT_FILE, Name};
 
 /// The longest `index.json` read, in bytes: some hundred thousand references.
-pub(super) const MAX_INDEX_SIZE: u64 = 32 << 20;
+pub const MAX_INDEX_SIZE: u64 = 32 << 20;
 
 /// The directory of the layout in a package of zarf, and the file that says that it is one.
 const ZARF: (&str, &str) = ("images/", "zarf.yaml");

@@ -104,6 +104,7 @@ fn creation(error: &create::Error) -> Option<&'static str> {
         create::Error::Layout(layout::Error::Size { .. } | layout::Error::Tables { .. }) => {
             Some("split it into several files with `--archive-size`")
         }
+        create::Error::Index { .. } => Some("make several imagesets of it, each with its `--name`"),
         _ => None,
     }
 }

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::Error;
+use crate::bundle::layout::MAX_INDEX_SIZE;
 use crate::imageset::record::{Blob, Failed, Previous};
 use crate::oci::{self, CONTAINERD_NAME, Descriptor, Digest, REF_NAME, Reference};
 use crate::plan::Plan;
@@ -33,10 +34,11 @@ impl Edition {
     ///
     /// # Errors
     ///
-    /// When the index cannot be written, which no plan of checked words leads to.
+    /// When there are more references than one index may name.
     pub(super) fn of(plan: &Plan, past: Option<&State>) -> Result<Self, Error> {
         let roots = plan.roots.iter().map(|(reference, descriptor)| named(reference, descriptor));
         let index = oci::Index::new(roots.collect())?.to_bytes()?;
+        readable(plan.roots.len(), index.len() as u64)?;
         let manifests = plan.manifests.iter();
         let manifests = manifests.map(|(digest, it)| (digest.clone(), it.bytes.len() as u64));
         let others = plan.blobs.iter().map(|(digest, blob)| (digest.clone(), blob.size));
@@ -60,6 +62,14 @@ impl Edition {
         let latest = past.and_then(State::latest);
         !self.carried.is_empty() || latest.is_none_or(|it| it.index != Digest::of(&self.index))
     }
+}
+
+/// Checks that an index of so many references is not longer than whoever opens the bundle reads.
+fn readable(references: usize, size: u64) -> Result<(), Error> {
+    if size > MAX_INDEX_SIZE {
+        return Err(Error::Index { references, size, limit: MAX_INDEX_SIZE });
+    }
+    Ok(())
 }
 
 fn named(reference: &Reference, descriptor: &Descriptor) -> Descriptor {
@@ -110,6 +120,13 @@ mod tests {
         };
         past.append(edition).unwrap();
         past
+    }
+
+    #[test]
+    fn what_could_not_be_opened_is_not_made() {
+        assert!(readable(100_000, MAX_INDEX_SIZE).is_ok());
+        let refused = readable(100_001, MAX_INDEX_SIZE + 1).unwrap_err().to_string();
+        assert!(refused.starts_with("cannot name 100001 references"), "{refused}");
     }
 
     #[test]

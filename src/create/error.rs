@@ -71,6 +71,19 @@ pub enum Error {
     /// A tag was given to another image, and what it was before is gone.
     #[error("{} was given to another image meanwhile: it was {}, now it is {}", .0.reference, .0.carried, .0.now)]
     Moved(Box<Moved>),
+    /// The index would be longer than what is read of one.
+    #[error(
+        "cannot name {references} references in one imageset: the index would have {size} bytes, \
+         at most {limit} are read"
+    )]
+    Index {
+        /// How many are wanted.
+        references: usize,
+        /// How long the index would be, in bytes.
+        size: u64,
+        /// How long it may be.
+        limit: u64,
+    },
     /// The content cannot be laid out as an image.
     #[error("cannot lay out the bundle")]
     Layout(#[from] squashfs::layout::Error),
