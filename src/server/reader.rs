@@ -28,8 +28,9 @@ use crate::verification::{Verdict, Verification};
 pub(super) const PIECE: usize = 60 << 10;
 /// The size of a piece when `MAX_LENT` pieces are lent.
 const SMALL_PIECE: usize = 16 << 10;
-/// How many full pieces are lent at once: 60 MiB.
-const MAX_LENT: usize = 1024;
+/// How many full pieces are lent at once: 15 MiB, enough for the sixty-four connections of a large
+/// site that read for the first time.
+const MAX_LENT: usize = 256;
 /// How many returned buffers are kept: 8 MiB.
 const MAX_KEPT: usize = 128;
 
