@@ -44,6 +44,7 @@ impl Report {
             ("begun", Timestamp::now().strftime("%FT%TZ").to_string()),
             ("processor", processor()),
             ("kernel", first_line("/proc/sys/kernel/osrelease")),
+            ("congestion control", first_line("/proc/sys/net/ipv4/tcp_congestion_control")),
             ("load before", first_line("/proc/loadavg")),
         ];
         machine.extend(facts);
