@@ -92,7 +92,7 @@ impl Drop for Server {
 
 fn callgrind(program: &Path, directory: &Path) -> Command {
     let mut command = Command::new("valgrind");
-    command.args(["--quiet", "--tool=callgrind", "--dump-line=no"]);
+    command.args(["--quiet", "--tool=callgrind"]);
     command.arg(format!("--callgrind-out-file={}", directory.join(COUNTED).display()));
     command.arg(program).env("XDG_STATE_HOME", directory);
     command

@@ -55,7 +55,7 @@ pub(crate) fn count(program: &Path, directory: &Path) -> Result<Vec<Count>> {
     for arguments in [
         ["create", "--quiet", "--name=mix", "--no-referrers", "-o", &output, &layout].as_slice(),
         &["inspect", &bundle],
-        &["verify", &bundle],
+        &["verify", "--quiet", &bundle],
     ] {
         let name = arguments.first().copied().unwrap_or_default();
         let instructions = callgrind::count(program, arguments, directory, name)?;
