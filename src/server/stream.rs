@@ -23,7 +23,7 @@ const LINGER_BYTES: u64 = 16 << 20;
 
 /// How much is written before the other connections of the thread get their turn, in bytes
 /// (docs/decisions/009-how-bytes-reach-the-socket.md).
-const TURN: usize = PIECE;
+const TURN: usize = 8 * PIECE;
 
 /// A connection.
 pub(super) struct Stream {
