@@ -20,8 +20,12 @@ Percentages are taken within each round; where the static program was measured, 
 
 `bench/run` measures all of it on your machine and draws this page again; \
 [bench/README.md](../bench/README.md) tells how, what is fair, and which goals were reached and missed.
+What grows with the number of blobs, bundles and clients is told by [the limits](guide/limits.md).
 The page is made from bench/results by `UPDATE=1 cargo test --locked --test conformance performance`.
 ";
+
+/// How the groups begin that docs/guide/limits.md tells of.
+const ELSEWHERE: &str = "Scale";
 
 /// One chart of the page.
 struct Section {
@@ -77,6 +81,13 @@ const SECTIONS: &[Section] = &[
         over: None,
     },
     Section {
+        file: "cold",
+        title: "From a cold disk",
+        about: "Nothing is in the page cache, as after a start of the machine: the disk counts, too.",
+        groups: &["Cold"],
+        over: None,
+    },
+    Section {
         file: "creating",
         title: "Making bundles",
         about: "The connected side, from a registry next door; skopeo copies the same images into an OCI layout.",
@@ -95,6 +106,7 @@ const SECTIONS: &[Section] = &[
 /// The page, and its charts by file name.
 pub fn write(runs: &[Run]) -> (String, BTreeMap<String, String>) {
     let mut groups = newest(runs);
+    groups.retain(|group| !group.name.starts_with(ELSEWHERE));
     let mut page = HEAD.to_owned();
     let mut charts = BTreeMap::new();
     let mut used: Vec<&Run> = Vec::new();

@@ -28,7 +28,11 @@ pub fn of(groups: &[Group<'_>]) -> String {
             let mut lost = Vec::new();
             for (peer, ratio) in against(figure) {
                 if ratio > 1.005 {
-                    lost.push(format!("{} {peer}", times(ratio)));
+                    lost.push(if more_is_better(&figure.unit) {
+                        format!("{peer} {} as many", times(ratio))
+                    } else {
+                        format!("{} {peer}", times(ratio))
+                    });
                     continue;
                 }
                 let ranges = less.entry(peer).or_default();
@@ -123,11 +127,12 @@ fn losses_are_told_and_rates_are_turned_round() {
         figure("one", "s", 1.0, 4.0),
         figure("two", "s", 3.0, 2.0),
         figure("rate", "1000/s", 5.0, 4.0),
+        figure("slow rate", "1000/s", 2.0, 4.0),
     ];
     let run = serde_json::from_str(r#"{"machine": [], "figures": []}"#).unwrap();
     let group = Group { name: "G", run: &run, figures: figures.iter().collect() };
     assert_eq!(
         of(&[group]),
-        "Where it is ahead, shipperd takes 25–80 % of nginx’s time.\n**Where it loses:** two (1.50 times nginx)."
+        "Where it is ahead, shipperd takes 25–80 % of nginx’s time.\n**Where it loses:** two (1.50 times nginx); slow rate (nginx 2.0 times as many)."
     );
 }
