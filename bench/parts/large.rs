@@ -37,7 +37,7 @@ fn warm(stand: &Stand<'_>, tls: bool, group: &'static str, goal: Goal) -> Result
     }
     let mut figures = Vec::new();
     for connections in CONNECTIONS {
-        let shares = shares(&wanted, connections, stand.amount(200_000_000, 2_000_000_000));
+        let shares = shares(&wanted, connections, stand.amount(1_000_000_000, 2_000_000_000));
         let mut measured = in_turn(
             stand.run.rounds,
             &servers,

@@ -15,7 +15,7 @@ use crate::say;
 
 /// How often its goal a figure may be until it is told, and until it fails.
 const TOLD: f64 = 2.0;
-const ABSURD: f64 = 4.0;
+const ABSURD: f64 = 6.0;
 
 /// What the bench writes.
 #[derive(Deserialize)]
