@@ -89,7 +89,7 @@ fn serve(
 ) -> Result<Sample> {
     let begun = Instant::now();
     let path = store.images.first().context("there are images")?.path();
-    let server = yard.start_in_place(peer, &archive.path, &path, output)?;
+    let server = yard.start_in_place(peer, &archive.path, (&path, false), output)?;
     let mut sample = Sample::from([("ready", begun.elapsed().as_secs_f64())]);
     for (number, image) in store.images.iter().enumerate() {
         pull(server.address, image)?;

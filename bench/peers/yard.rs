@@ -64,17 +64,21 @@ impl Yard {
         Server::start_listening(command, address, &self.log(peer))
     }
 
-    /// Starts us on an archive in clear text, with our state in a directory, until `path` is answered.
+    /// Starts us on bundles or archives, with our state in a directory: in clear text until `path`
+    /// is answered, under TLS until we take connections.
     pub(crate) fn start_in_place(
         &self,
         peer: &Peer,
         archive: &Path,
-        path: &str,
+        (path, tls): (&str, bool),
         state: &Path,
     ) -> Result<Server> {
         let Peer::Shipperd(_, binary) = peer else { bail!("only we serve archives in place") };
         let address = free_address()?;
-        let command = serve(binary, archive, self.listen(address, false), state);
+        let command = serve(binary, archive, self.listen(address, tls), state);
+        if tls {
+            return Server::start_listening(command, address, &self.log(peer));
+        }
         Server::start(command, address, path, &self.log(peer))
     }
 

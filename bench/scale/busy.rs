@@ -8,7 +8,7 @@ use futures_util::future::try_join_all;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use tokio::time::sleep;
 
-use super::clients::{Client, in_one_thread};
+use super::clients::{AT_ONCE, Client, in_one_thread};
 use super::made::layout;
 use super::site::Site;
 use super::{grouped, mib};
@@ -19,15 +19,17 @@ use crate::peers::Peer;
 use crate::peers::process::Server;
 
 const LAYERS: usize = 16;
-/// Clients that connect at the same time.
-const AT_ONCE: usize = 64;
 /// How long no client takes anything: until every buffer is full.
 const STALLED: Duration = Duration::from_secs(2);
 
 /// Pulls in clear text and under TLS, what was verified before and what was not.
-pub(super) fn run(site: &Site, ours: &[Peer], quick: bool, rounds: usize) -> Result<Vec<Figure>> {
-    let most = usize::try_from(site.descriptors.saturating_sub(500)).unwrap_or(usize::MAX);
-    let connections = most.min(if quick { 200 } else { 2_000 });
+pub(super) fn run(
+    site: &Site<'_>,
+    ours: &[Peer],
+    quick: bool,
+    rounds: usize,
+) -> Result<Vec<Figure>> {
+    let connections = site.connections(if quick { 200 } else { 2_000 });
     let size = if quick { 1 << 20 } else { 8 << 20 };
     let (path, manifest, wanted) = layout(&site.empty("busy")?, LAYERS, size)?;
     let mut figures = Vec::new();
@@ -40,8 +42,11 @@ pub(super) fn run(site: &Site, ours: &[Peer], quick: bool, rounds: usize) -> Res
         let mut measured = in_turn(rounds, ours, Peer::name, |peer| {
             let server = site.serve(peer, &path, tls, &manifest.0)?;
             if verified {
-                let client = tls.then_some(&site.client);
-                load::large::drain(server.address, client, std::slice::from_ref(&wanted))?;
+                load::large::drain(
+                    server.address,
+                    site.client(tls),
+                    std::slice::from_ref(&wanted),
+                )?;
             }
             in_one_thread(measure(site, &server, tls, &wanted, connections))
         })?;
@@ -64,13 +69,13 @@ pub(super) fn run(site: &Site, ours: &[Peer], quick: bool, rounds: usize) -> Res
 }
 
 async fn measure(
-    site: &Site,
+    site: &Site<'_>,
     server: &Server,
     tls: bool,
     wanted: &[Wanted],
     connections: usize,
 ) -> Result<Sample> {
-    let config = tls.then(|| site.client.clone());
+    let config = site.client(tls).cloned();
     let before = server.resident()?;
     let clients: Vec<Client> = stream::iter(0..connections)
         .map(|_| Client::connect(server.address, config.clone()))

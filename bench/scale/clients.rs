@@ -19,6 +19,9 @@ use tokio_rustls::client::TlsStream;
 
 use crate::load::Wanted;
 
+/// Clients that connect at the same time.
+pub(super) const AT_ONCE: usize = 64;
+
 /// Longer than the server waits for a client.
 const PATIENCE: Duration = Duration::from_secs(90);
 

@@ -15,7 +15,12 @@ const GIB: u64 = 1 << 30;
 const TIB: u64 = 1 << 40;
 
 /// Starts on each of some bundles.
-pub(super) fn run(site: &Site, ours: &[Peer], quick: bool, rounds: usize) -> Result<Vec<Figure>> {
+pub(super) fn run(
+    site: &Site<'_>,
+    ours: &[Peer],
+    quick: bool,
+    rounds: usize,
+) -> Result<Vec<Figure>> {
     let entries: &[usize] =
         if quick { &[500, 2_000, 5_000] } else { &[2_000, 20_000, 100_000, 200_000] };
     let fixed = if quick { 2_000 } else { 20_000 };
@@ -48,7 +53,7 @@ pub(super) fn run(site: &Site, ours: &[Peer], quick: bool, rounds: usize) -> Res
     Ok(figures)
 }
 
-fn point(site: &Site, ours: &[Peer], shape: Shape, rounds: usize) -> Result<Figures> {
+fn point(site: &Site<'_>, ours: &[Peer], shape: Shape, rounds: usize) -> Result<Figures> {
     use std::os::unix::fs::MetadataExt as _;
 
     let directory = site.empty("growth")?;

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use tokio::time::sleep;
 
-use super::clients::{Client, in_one_thread};
+use super::clients::{AT_ONCE, Client, in_one_thread};
 use super::made::layout;
 use super::site::{Site, descriptors};
 use super::{grouped, mib};
@@ -16,17 +16,19 @@ use crate::measure::{Sample, in_turn};
 use crate::peers::Peer;
 use crate::peers::process::Server;
 
-/// Clients that connect at the same time.
-const AT_ONCE: usize = 64;
 /// Requests that are timed.
 const TIMED: usize = 2_000;
 /// What a server lets go of when clients have gone, it has let go of after this time.
 const AFTERWARDS: Duration = Duration::from_secs(1);
 
 /// Keeps connections open in clear text, then under TLS, each after a first manifest.
-pub(super) fn run(site: &Site, ours: &[Peer], quick: bool, rounds: usize) -> Result<Vec<Figure>> {
-    let most = usize::try_from(site.descriptors.saturating_sub(500)).unwrap_or(usize::MAX);
-    let connections = most.min(if quick { 1_000 } else { 10_000 });
+pub(super) fn run(
+    site: &Site<'_>,
+    ours: &[Peer],
+    quick: bool,
+    rounds: usize,
+) -> Result<Vec<Figure>> {
+    let connections = site.connections(if quick { 1_000 } else { 10_000 });
     let (path, manifest, _) = layout(&site.empty("idle")?, 1, 4096)?;
     let mut figures = Vec::new();
     for tls in [false, true] {
@@ -57,13 +59,13 @@ pub(super) fn run(site: &Site, ours: &[Peer], quick: bool, rounds: usize) -> Res
 }
 
 async fn measure(
-    site: &Site,
+    site: &Site<'_>,
     server: &Server,
     tls: bool,
     manifest: &Wanted,
     connections: usize,
 ) -> Result<Sample> {
-    let config = tls.then(|| site.client.clone());
+    let config = site.client(tls).cloned();
     let connect = || Client::connect(server.address, config.clone());
     let mut timed = connect().await?;
     let alone = latencies(&mut timed, manifest).await?;

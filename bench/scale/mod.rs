@@ -21,7 +21,7 @@ use crate::peers::Peer;
 use crate::talk;
 
 /// A part: its name, and what measures it with binaries of ours, quickly or not, so many rounds.
-type Part = (&'static str, fn(&Site, &[Peer], bool, usize) -> Result<Vec<Figure>>);
+type Part = (&'static str, fn(&Site<'_>, &[Peer], bool, usize) -> Result<Vec<Figure>>);
 
 /// One bundle that grows, many bundles, connections that are idle and busy.
 const PARTS: [Part; 4] =
@@ -38,7 +38,7 @@ pub(crate) fn measure(run: &Run, only: &[String]) -> Result<Vec<Figure>> {
     for (name, part) in PARTS {
         if only.iter().any(|only| only == name) {
             talk(&format!("scale: {name}"));
-            let site = Site::new(run.directory.join("scale"))?;
+            let site = Site::new(&run.yard, run.directory.join("scale"))?;
             figures.extend(part(&site, &run.ours, run.quick, run.rounds.min(3))?);
         }
     }

@@ -23,7 +23,12 @@ const SHAPE: Shape = Shape { images: 100, layers: 150, bytes: 10 << 30, earlier:
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Serves directories of more and more bundles.
-pub(super) fn run(site: &Site, ours: &[Peer], quick: bool, rounds: usize) -> Result<Vec<Figure>> {
+pub(super) fn run(
+    site: &Site<'_>,
+    ours: &[Peer],
+    quick: bool,
+    rounds: usize,
+) -> Result<Vec<Figure>> {
     let counts: &[usize] = if quick { &[1, 10] } else { &[1, 10, 100, 300] };
     let mut all = Vec::new();
     for count in counts {
@@ -52,7 +57,7 @@ pub(super) fn run(site: &Site, ours: &[Peer], quick: bool, rounds: usize) -> Res
 }
 
 fn point(
-    site: &Site,
+    site: &Site<'_>,
     ours: &[Peer],
     (count, in_sequence): (usize, bool),
     rounds: usize,

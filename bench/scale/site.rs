@@ -2,42 +2,40 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::Arc;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use rustls::pki_types::CertificateDer;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::ClientConfig;
 
 use crate::peers::Peer;
-use crate::peers::process::{Server, free_address};
+use crate::peers::process::Server;
+use crate::peers::yard::Yard;
 
-/// A directory with a certificate; servers log and keep their state there.
+/// A directory of bundles that are made, which goes when this is dropped.
 #[derive(Debug)]
-pub(super) struct Site {
-    pub(super) directory: PathBuf,
-    /// Trusts the certificate.
-    pub(super) client: Arc<ClientConfig>,
+pub(super) struct Site<'a> {
+    yard: &'a Yard,
+    directory: PathBuf,
     /// How many descriptors this process, and so any server it starts, may hold.
-    pub(super) descriptors: u64,
+    descriptors: u64,
 }
 
-impl Site {
-    /// Makes one; it goes when it is dropped.
-    pub(super) fn new(directory: PathBuf) -> Result<Self> {
-        fs::create_dir_all(&directory)?;
-        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
-        fs::write(directory.join("certificate.pem"), made.cert.pem())?;
-        fs::write(directory.join("key.pem"), made.signing_key.serialize_pem())?;
-        let mut roots = RootCertStore::empty();
-        roots.add(CertificateDer::from(made.cert.der().to_vec()))?;
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let client = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        Ok(Self { directory, client: Arc::new(client), descriptors: raise_limit()? })
+impl<'a> Site<'a> {
+    /// Makes one; servers run in the yard.
+    pub(super) fn new(yard: &'a Yard, directory: PathBuf) -> Result<Self> {
+        Ok(Self { yard, directory, descriptors: raise_limit()? })
+    }
+
+    /// How many of the connections wanted this process may hold.
+    pub(super) fn connections(&self, wanted: usize) -> usize {
+        usize::try_from(self.descriptors.saturating_sub(500))
+            .map_or(wanted, |most| most.min(wanted))
+    }
+
+    /// What clients need for TLS; none for clear text.
+    pub(super) fn client(&self, tls: bool) -> Option<&'a Arc<ClientConfig>> {
+        self.yard.client(tls)
     }
 
     /// A directory of this name, empty.
@@ -52,23 +50,11 @@ impl Site {
 
     /// Serves what is at `path`; in clear text until `probe` is answered, under TLS until it listens.
     pub(super) fn serve(&self, peer: &Peer, path: &Path, tls: bool, probe: &str) -> Result<Server> {
-        let Peer::Shipperd(name, binary) = peer else { bail!("only we are measured for scale") };
-        let address = free_address()?;
-        let mut command = Command::new(binary);
-        command.arg("serve").arg(path).args(["--listen", &address.to_string()]);
-        command.env("XDG_STATE_HOME", &self.directory);
-        let log = self.directory.join(format!("{name}.log"));
-        if !tls {
-            return Server::start(command, address, probe, &log);
-        }
-        for (flag, file) in [("--tls-cert", "certificate.pem"), ("--tls-key", "key.pem")] {
-            command.arg(flag).arg(self.directory.join(file));
-        }
-        Server::start_listening(command, address, &log)
+        self.yard.start_in_place(peer, path, (probe, tls), &self.directory)
     }
 }
 
-impl Drop for Site {
+impl Drop for Site<'_> {
     fn drop(&mut self) {
         drop(fs::remove_dir_all(&self.directory));
     }
