@@ -6,6 +6,8 @@ use std::net::SocketAddr;
 
 use serde_json::json;
 
+use crate::load::Wanted;
+
 pub(crate) mod archives;
 mod make;
 pub(crate) mod shape;
@@ -44,6 +46,11 @@ impl Image {
     /// The path of its manifest, by tag.
     pub(crate) fn path(&self) -> String {
         format!("/v2/{}/manifests/{}", self.repository, self.tag)
+    }
+
+    /// Its manifest, by tag.
+    pub(crate) fn wanted(&self) -> Wanted {
+        (self.path(), self.manifest.size)
     }
 
     /// The path of one of its blobs.

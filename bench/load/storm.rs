@@ -42,7 +42,7 @@ impl Pulls {
         let mut had = BTreeSet::new();
         let mut pulls = Self { images: Vec::new(), bytes: 0 };
         for image in images {
-            let manifest = (image.path(), image.manifest.size);
+            let manifest = image.wanted();
             let new = image.blobs.iter().filter(|blob| had.insert(&blob.hex));
             let blobs = new.map(|blob| (image.blob_path(blob), blob.size));
             let wanted: Vec<Wanted> = [manifest].into_iter().chain(blobs).collect();

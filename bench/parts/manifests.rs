@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use crate::load::Wanted;
+use crate::content::Image;
 use crate::load::small::ask;
 use crate::measure::report::{Figure, Goal};
 use crate::measure::{Sample, in_turn};
@@ -25,9 +25,7 @@ pub(super) fn under_tls(stand: &Stand<'_>) -> Result<Vec<Figure>> {
 
 /// Asks for every manifest by tag, over and over.
 fn run(stand: &Stand<'_>, tls: bool, group: &'static str) -> Result<Vec<Figure>> {
-    let images = &stand.store.images;
-    let wanted: Vec<Wanted> =
-        images.iter().map(|image| (image.path(), image.manifest.size)).collect();
+    let wanted: Vec<_> = stand.store.images.iter().map(Image::wanted).collect();
     let mean = wanted.iter().map(|(_, size)| size).sum::<u64>() / wanted.len() as u64;
     let period = Duration::from_millis(stand.amount(500, 2000));
     let client = stand.run.yard.client(tls);

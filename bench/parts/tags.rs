@@ -6,7 +6,6 @@ use anyhow::Result;
 
 use crate::content::Image;
 use crate::content::shape::FEW_TAGS;
-use crate::load::Wanted;
 use crate::load::small::ask;
 use crate::measure::report::{Figure, Goal};
 use crate::measure::{Sample, in_turn};
@@ -20,9 +19,9 @@ const TURNS: usize = 4;
 /// Asks for as many manifests of the one as of the other.
 pub(super) fn run(stand: &Stand<'_>) -> Result<Vec<Figure>> {
     let (many, few) = stand.store.images.split_at(stand.store.images.len() - FEW_TAGS);
-    let spread: Vec<_> = many.iter().step_by(many.len() / few.len()).take(few.len()).collect();
-    let of_many = wanted(spread);
-    let of_few = wanted(few);
+    let spread = many.iter().step_by(many.len() / few.len()).take(few.len());
+    let of_many: Vec<_> = spread.map(Image::wanted).collect();
+    let of_few: Vec<_> = few.iter().map(Image::wanted).collect();
     let period = Duration::from_millis(stand.amount(100, 500));
     let mut servers = Vec::new();
     for peer in stand.with(&[Peer::Nginx, Peer::Distribution]) {
@@ -57,8 +56,4 @@ pub(super) fn run(stand: &Stand<'_>) -> Result<Vec<Figure>> {
         figure("few", format!("{} tags", few.len()), "CPU-µs/request"),
         figure("ratio", "many beside few".to_owned(), "times").with(Goal::Value(1.1)),
     ])
-}
-
-fn wanted<'a>(images: impl IntoIterator<Item = &'a Image>) -> Vec<Wanted> {
-    images.into_iter().map(|image| (image.path(), image.manifest.size)).collect()
 }
