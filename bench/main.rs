@@ -9,6 +9,7 @@ use clap::Parser;
 use sha2::{Digest as _, Sha256};
 
 mod content;
+mod stop;
 mod peers;
 mod load;
 mod measure;

@@ -8,9 +8,9 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use rustix::process::{Pid, Signal, kill_process};
 
 use crate::load;
+use crate::stop::stop;
 
 const STARTED_WITHIN: Duration = Duration::from_secs(30);
 const STOPPED_WITHIN: Duration = Duration::from_secs(10);
@@ -117,17 +117,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
-        let asked = pid.is_some_and(|pid| kill_process(pid, Signal::TERM).is_ok());
-        let begun = Instant::now();
-        while asked && begun.elapsed() < STOPPED_WITHIN {
-            match self.child.try_wait() {
-                Ok(None) => sleep(Duration::from_millis(2)),
-                _ => return,
-            }
-        }
-        drop(self.child.kill());
-        drop(self.child.wait());
+        stop(&mut self.child, STOPPED_WITHIN);
     }
 }
 

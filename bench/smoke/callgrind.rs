@@ -9,11 +9,11 @@ use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
-use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use rustix::process::{Pid, Signal, kill_process};
+
+use crate::stop::stop;
 
 /// What callgrind writes; a number is added when it is asked to.
 const COUNTED: &str = "callgrind.out";
@@ -76,17 +76,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
-        let asked = pid.is_some_and(|pid| kill_process(pid, Signal::TERM).is_ok());
-        let begun = Instant::now();
-        while asked && begun.elapsed() < STOPPED_WITHIN {
-            match self.child.try_wait() {
-                Ok(None) => sleep(Duration::from_millis(2)),
-                _ => return,
-            }
-        }
-        drop(self.child.kill());
-        drop(self.child.wait());
+        stop(&mut self.child, STOPPED_WITHIN);
     }
 }
 

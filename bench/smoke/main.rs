@@ -14,6 +14,8 @@ mod content;
 mod mix;
 mod ratios;
 mod record;
+#[path = "../stop.rs"]
+mod stop;
 
 /// Tells whether a commit made shipperd slower.
 #[derive(Debug, Parser)]
